@@ -1,0 +1,16 @@
+//! The pure core of tracer: kernel records in, spans out.
+//!
+//! [`Engine::handle`] takes one [`Input`] and the time, [`Engine::poll_output`] hands out what follows
+//! from it, [`Engine::poll_timeout`] says when a [`Input::Tick`] is due although nothing else came. No
+//! I/O, no clock and no randomness: the same inputs give the same outputs, byte for byte, which is what
+//! makes a recording a proof.
+//!
+//! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
+
+mod engine;
+mod input;
+mod output;
+
+pub use engine::{Engine, Stats};
+pub use input::{Config, Input, ProcessFacts, Time};
+pub use output::{Output, Resource, Span, SpanId, SpanKind, SpanLink, Status, TraceId, Value};

@@ -1,0 +1,129 @@
+//! Everything that leaves the engine.
+
+use crate::input::ProcessFacts;
+use std::sync::Arc;
+
+/// 16 bytes, never all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(pub [u8; 16]);
+
+/// 8 bytes, never all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanId(pub [u8; 8]);
+
+impl std::fmt::Display for TraceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl std::fmt::Display for SpanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// One thing that leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A finished span: it is never changed afterwards.
+    Span(Box<Span>),
+    /// Please read `/proc` for this process and answer with [`Input::Process`](crate::Input::Process).
+    /// A span waits a moment for the answer, not for ever.
+    DescribeProcess(u32),
+    /// This socket is of no interest: its bytes need not be copied any more. `id` and `inode` are
+    /// those of [`tracer_common::Sock`].
+    Mute {
+        /// [`tracer_common::Sock::id`].
+        id: u64,
+        /// [`tracer_common::Sock::inode`].
+        inode: u64,
+    },
+}
+
+/// `SpanKind` of OpenTelemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    /// A request received.
+    Server,
+    /// A request sent.
+    Client,
+    /// A process launch.
+    Internal,
+}
+
+/// Status of a span, with the description for an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing to say.
+    #[default]
+    Unset,
+    /// It failed, in these words (empty when an attribute says it all).
+    Error(String),
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A string.
+    Str(String),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A truth value.
+    Bool(bool),
+    /// Strings.
+    Strings(Vec<String>),
+}
+
+/// A link to a span of another trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanLink {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+    /// What the link means.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+/// A finished span.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Trace.
+    pub trace_id: TraceId,
+    /// Own id.
+    pub span_id: SpanId,
+    /// Parent, in the same trace; none for a root.
+    pub parent_span_id: Option<SpanId>,
+    /// `tracestate` as it was received, where the parent came from a header.
+    pub trace_state: Option<String>,
+    /// Links.
+    pub links: Vec<SpanLink>,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: SpanKind,
+    /// Begin, nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+    /// End, nanoseconds since the Unix epoch, not before the begin.
+    pub end_unix_nano: u64,
+    /// Status.
+    pub status: Status,
+    /// Whose span this is. Spans of one process share it while its facts stay the same.
+    pub resource: Arc<Resource>,
+    /// Attributes, sorted by key, each key once.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+/// An observed process as an OpenTelemetry resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resource {
+    /// The process.
+    pub pid: u32,
+    /// Attributes, sorted by key, each key once; `service.name` is always there.
+    pub attributes: Vec<(String, Value)>,
+    /// What they were made of.
+    pub facts: ProcessFacts,
+}

@@ -1,0 +1,99 @@
+//! Records of processes.
+
+use crate::Header;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Upper bound of the bytes of arguments in an [`Exec`].
+pub const MAX_ARGS: usize = 4096;
+/// Upper bound of the bytes of the file name in an [`Exec`].
+pub const MAX_FILENAME: usize = 256;
+
+/// A process was forked (`sched_process_fork`); new threads are not reported. The header names the
+/// thread that forked, also under `CLONE_PARENT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Fork {
+    /// Header.
+    pub header: Header,
+    /// The new process.
+    pub child_pid: u32,
+    /// Zero.
+    pub pad: u32,
+}
+const _: () = assert!(size_of::<Fork>() == 32);
+
+/// What an open file descriptor leads to, in the kernel's own terms; all zero when it is closed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Descriptor {
+    /// Inode number.
+    pub inode: u64,
+    /// For a socket, its [`Sock::id`](crate::Sock::id).
+    pub sock: u64,
+    /// For a device, its number as the kernel keeps it (12 bits major, 20 bits minor).
+    pub rdev: u32,
+    /// `st_mode`: the type in the high four bits.
+    pub mode: u16,
+    /// For a socket, its address family.
+    pub family: u16,
+}
+const _: () = assert!(size_of::<Descriptor>() == 24);
+
+/// Bits of [`Exec::flags`].
+pub mod exec_flag {
+    /// The image has no name in any directory (its inode has no link).
+    pub const UNLINKED: u32 = 1;
+    /// The image lies in the kernel's own shared-memory mount: a memfd.
+    pub const MEMFD: u32 = 2;
+    /// The arguments are longer than what stands in the tail.
+    pub const ARGS_CUT: u32 = 4;
+}
+
+/// A process changed its image (`sched_process_exec`), in the new image's own context.
+///
+/// The tail: `filename_len` bytes as given to `execve` (maybe relative), then `args_len` bytes of
+/// arguments, each ended by NUL.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Exec {
+    /// Header; `tid` is already the process's id.
+    pub header: Header,
+    /// cgroup v2 id (`bpf_get_current_cgroup_id`).
+    pub cgroup_id: u64,
+    /// Descriptors 0, 1 and 2.
+    pub descriptors: [Descriptor; 3],
+    /// The id that the calling thread had before.
+    pub old_tid: u32,
+    /// Parent process.
+    pub ppid: u32,
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Bits of [`exec_flag`].
+    pub flags: u32,
+    /// Bytes of the file name.
+    pub filename_len: u16,
+    /// Bytes of arguments.
+    pub args_len: u16,
+    /// Zero.
+    pub pad: u32,
+    /// `task_struct.comm`, NUL-padded.
+    pub comm: [u8; 16],
+}
+const _: () = assert!(size_of::<Exec>() == 152);
+
+/// A thread ended (`sched_process_exit`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Exit {
+    /// Header.
+    pub header: Header,
+    /// Status as `wait` gives it: exit code in bits 8 to 15, or the signal in bits 0 to 6.
+    pub status: u32,
+    /// 1 when it was the last thread of its process.
+    pub process_ended: u32,
+}
+const _: () = assert!(size_of::<Exit>() == 32);
