@@ -6,9 +6,11 @@
 //! recordings keep records as they are and say which version wrote them.
 #![no_std]
 
+mod layout;
 mod process;
 mod socket;
 
+pub use layout::*;
 pub use process::*;
 pub use socket::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

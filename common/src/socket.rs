@@ -12,8 +12,9 @@ pub const AF_INET6: u16 = 10;
 
 /// Upper bound of the bytes copied from one operation: the largest snap length that can be asked for.
 ///
-/// A head of a request or response fits by a wide margin (servers refuse 8 to 16 KiB).
-pub const MAX_SNAP: usize = 16 * 1024;
+/// Heads of requests fit (servers refuse them beyond 8 to 16 KiB), and a record in the making, with room
+/// for one more copy, fits the largest per-CPU map value of the kernel (32 KiB).
+pub const MAX_SNAP: usize = 16 * 1024 - 64;
 
 /// Direction of an operation, seen from the process that did it.
 pub mod direction {
@@ -30,8 +31,8 @@ pub mod data_flag {
     pub const NO_BUFFER: u8 = 1;
     /// A buffer was there, but not all of what should have been copied could be read.
     pub const UNREADABLE: u8 = 2;
-    /// The agent asked for no bytes of this socket.
-    pub const MUTED: u8 = 4;
+    /// More buffers were given than are followed: the tail is shorter for it.
+    pub const MANY_BUFFERS: u8 = 4;
 }
 
 /// Which socket, and what it is connected to.

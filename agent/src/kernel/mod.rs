@@ -1,0 +1,79 @@
+//! The kernel side as the agent sees it: programs loaded, records drained.
+
+pub mod hooks;
+mod layout;
+mod object;
+
+use anyhow::{Context, Result};
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+pub use hooks::{Attached, Options};
+use tracer_common::lost;
+
+/// Attached programs and their maps.
+pub struct Kernel {
+    hooks: Vec<Attached>,
+    ring: RingBuf<MapData>,
+    muted: HashMap<MapData, u64, u64>,
+    lost: PerCpuArray<MapData, u64>,
+    lost_before: [u64; lost::CAUSES as usize],
+    // Last: the programs detach when it is dropped.
+    _ebpf: aya::Ebpf,
+}
+
+impl Kernel {
+    /// Loads and attaches all that this kernel allows.
+    ///
+    /// # Errors
+    /// When nothing can be loaded, or a hook without which tracing is worthless did not attach.
+    pub fn start(options: Options) -> Result<Self> {
+        let hooks::Loaded { mut ebpf, hooks } = hooks::load(options)?;
+        if let Some(Attached { hook, problem: Some(problem) }) =
+            hooks.iter().find(|attached| attached.hook.essential && attached.problem.is_some())
+        {
+            anyhow::bail!("cannot attach {} ({}): {problem}", hook.name, hook.gives);
+        }
+        let mut take =
+            |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name} in this binary"));
+        Ok(Self {
+            ring: take("RECORDS")?.try_into()?,
+            muted: take("MUTED")?.try_into()?,
+            lost: take("LOST")?.try_into()?,
+            lost_before: Default::default(),
+            hooks,
+            _ebpf: ebpf,
+        })
+    }
+
+    /// What became of each hook.
+    pub fn hooks(&self) -> &[Attached] {
+        &self.hooks
+    }
+
+    /// Hands over the records that are there, at most `budget`, in the order in which they were written.
+    /// Gives their number.
+    pub fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> usize {
+        for n in 0..budget {
+            match self.ring.next() {
+                Some(record) => sink(&record),
+                None => return n,
+            }
+        }
+        budget
+    }
+
+    /// Records lost since the last call, by cause. What cannot be read counts as none.
+    pub fn take_lost(&mut self) -> [u64; lost::CAUSES as usize] {
+        std::array::from_fn(|cause| {
+            let total: u64 = self.lost.get(&(cause as u32), 0).map_or(0, |cpus| cpus.iter().sum());
+            let since = total.saturating_sub(self.lost_before[cause]);
+            self.lost_before[cause] = total;
+            since
+        })
+    }
+
+    /// Wants no more bytes of a socket.
+    pub fn mute(&mut self, id: u64, inode: u64) {
+        // A full or failing map means records that nobody needs, not a loss.
+        let _ = self.muted.insert(id, inode, 0);
+    }
+}

@@ -1,0 +1,51 @@
+//! The life of TCP connections.
+
+use crate::{
+    kernel::{self, Address, header},
+    layout,
+    maps::{count_lost, deliver},
+};
+use tracer_common::{Sock, TcpState, kind, lost, tcp_state};
+
+/// `inet_sock_set_state`: `sk` goes from state `old` to `new`.
+#[inline(always)]
+pub fn state_changed(sk: u64, old: i32, new: i32) {
+    let (old, new) = (old as u8, new as u8);
+    if !matters(old, new) {
+        return;
+    }
+    let sk = Address(sk);
+    let Some(head) = kernel::stream_socket(sk) else { return };
+    if report(sk, &head, old, new).is_none() {
+        count_lost(lost::UNREADABLE);
+    }
+}
+
+/// Begin, establishment, local end of sending, end; a listener's life is nobody's connection.
+#[inline(always)]
+fn matters(old: u8, new: u8) -> bool {
+    match new {
+        tcp_state::SYN_SENT | tcp_state::ESTABLISHED | tcp_state::FIN_WAIT1 | tcp_state::LAST_ACK => true,
+        tcp_state::CLOSE => old != tcp_state::LISTEN,
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn report(sk: Address, head: &kernel::SockHead, old: u8, new: u8) -> Option<()> {
+    let mut record = TcpState {
+        header: header(kind::TCP_STATE, size_of::<TcpState>()),
+        sock: Sock::default(),
+        bytes_sent: sk.read(layout!(tcp_bytes_acked))?,
+        bytes_received: sk.read(layout!(tcp_bytes_received))?,
+        write_seq: sk.read(layout!(tcp_write_seq))?,
+        copied_seq: sk.read(layout!(tcp_copied_seq))?,
+        old,
+        new,
+        pad: [0; 6],
+    };
+    kernel::describe(sk, head, &mut record.sock)?;
+    // SAFETY: a value on the stack, and its own size.
+    unsafe { deliver((&raw const record).cast(), size_of::<TcpState>(), lost::CONNECTION) };
+    Some(())
+}

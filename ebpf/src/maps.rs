@@ -1,0 +1,104 @@
+//! Every map and global of the programs, and the one way out for a record.
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::generated::bpf_ringbuf_output,
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use core::ptr::addr_of;
+use tracer_common::{KernelLayout, Settings, lost};
+
+/// Set by the agent before loading; read only through [`layout`] and [`settings`].
+#[unsafe(no_mangle)]
+pub static LAYOUT: KernelLayout = KernelLayout::ZERO;
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings { id_mask: 0, own_pid: 0, snap: 0 };
+
+/// Where every record goes, of all CPUs in one order. The agent sets its size.
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Records that could not be delivered, by [`lost`] cause.
+#[map]
+static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::CAUSES, 0);
+
+/// Sockets whose bytes nobody wants: id to inode, written by the agent. The bound is the number of
+/// busy connections of a big node; past it the least used one is reported again, and muted again.
+#[map]
+pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// Bytes that a unix stream socket moved since it was first seen. Past the bound the least used one
+/// starts anew at 0, which the engine takes as a gap.
+#[map]
+pub static UNIX_COUNTS: LruHashMap<u64, UnixCount> = LruHashMap::with_max_entries(8192, 0);
+
+/// Which message of a `sendmmsg` a thread has reached. An entry lives during one call.
+#[map]
+pub static SENDMMSG: HashMap<u32, SendMmsg> = HashMap::with_max_entries(1024, 0);
+
+/// See [`UNIX_COUNTS`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct UnixCount {
+    pub inode: u64,
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// See [`SENDMMSG`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SendMmsg {
+    pub vector: u64,
+    pub next: u64,
+}
+
+/// The offset of a kernel field.
+#[macro_export]
+macro_rules! layout {
+    ($field:ident) => {
+        $crate::maps::constant(&$crate::maps::LAYOUT.$field) as usize
+    };
+}
+
+/// Reads a global that the agent sets between compilation and loading.
+#[inline(always)]
+pub fn constant<T: Copy>(global: &'static T) -> T {
+    // SAFETY: a reference to an initialised static that nobody writes after loading.
+    unsafe { core::ptr::read_volatile(global) }
+}
+
+/// What the agent decided for this run.
+#[inline(always)]
+pub fn settings() -> Settings {
+    constant(&SETTINGS)
+}
+
+/// Hands `len` bytes at `record` to the agent, or counts them as lost for `cause`.
+///
+/// No wake-up: the agent looks at the ring every few milliseconds, which costs the traced
+/// application nothing.
+///
+/// # Safety
+/// `record` must point to `len` readable bytes of a map value or of the stack.
+#[inline(always)]
+pub unsafe fn deliver(record: *const u8, len: usize, cause: u32) {
+    // SAFETY: the caller's promise; the ring is a map of that type.
+    let failed = unsafe {
+        bpf_ringbuf_output(addr_of!(RECORDS) as *mut _, record as *mut _, len as u64, BPF_RB_NO_WAKEUP as u64)
+    };
+    if failed != 0 {
+        count_lost(cause);
+    }
+}
+
+/// Counts a record that could not be delivered.
+#[inline(always)]
+pub fn count_lost(cause: u32) {
+    if let Some(n) = LOST.get_ptr_mut(cause) {
+        // SAFETY: a per-CPU map value; programs on one CPU do not interrupt each other between the
+        // load and the store other than by an interrupt, which may lose one count.
+        unsafe { *n += 1 };
+    }
+}

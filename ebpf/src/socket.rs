@@ -1,0 +1,284 @@
+//! Bytes that moved over a stream socket.
+
+use crate::{
+    kernel::{self, Address, SockHead, copy_from_user, header},
+    layout,
+    maps::{MUTED, UNIX_COUNTS, UnixCount, count_lost, deliver, settings},
+    syscall::{self, Buffers},
+};
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+use tracer_common::{
+    AF_UNIX, Data, MAX_SNAP, Sock, UNIX_PATH, UnixSeen, data_flag, direction, kind, lost, tcp_state,
+};
+
+/// Buffers of one operation that are followed.
+const MAX_BUFFERS: usize = 32;
+
+/// A record in the making.
+#[repr(C)]
+struct Scratch {
+    data: Data,
+    tail: [u8; MAX_SNAP],
+    /// Room for one more copy of the longest length behind the tail, since the verifier bounds the
+    /// place and the length of a copy each by itself, not their sum.
+    slack: [u8; MAX_SNAP],
+}
+
+/// How far the copy of an operation's bytes has come. It lies in a map and is read and written there
+/// at every step: what the verifier does not follow, it need not tell apart, and the loop stays cheap
+/// to verify.
+#[repr(C)]
+struct Progress {
+    /// What the call gave.
+    buffers: Buffers,
+    /// Bytes wanted, at most [`MAX_SNAP`].
+    want: u32,
+    /// Bytes copied.
+    copied: u32,
+    /// Bytes that the buffers looked at so far held.
+    given: u64,
+    /// Bits of [`data_flag`].
+    problem: u32,
+}
+
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static PROGRESS: PerCpuArray<Progress> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static UNIX_SCRATCH: PerCpuArray<UnixSeen> = PerCpuArray::with_max_entries(1, 0);
+
+const MSG_OOB: i32 = 1;
+const MSG_PEEK: i32 = 2;
+const MSG_TRUNC: i32 = 0x20;
+const MSG_ERRQUEUE: i32 = 0x2000;
+const EAGAIN: i32 = -11;
+const EINTR: i32 = -4;
+/// `-ERESTARTSYS` to `-ERESTARTNOHAND`: the call is interrupted and will be made again.
+const ERESTARTNOHAND: i32 = -514;
+const ERESTARTSYS: i32 = -512;
+
+/// `sock_send_length` and `sock_recv_length`: an operation on `sk` ended with `ret`.
+#[inline(always)]
+pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
+    if !worth_reporting(ret, flags, direction) || kernel::is_agent() {
+        return;
+    }
+    let sk = Address(sk);
+    let Some(head) = kernel::stream_socket(sk) else { return };
+    // SAFETY: the value is a copy of plain integers, written whole by the agent.
+    let muted = unsafe { MUTED.get(kernel::sock_id(sk)) }.copied();
+    let (Some(scratch), Some(progress)) = (SCRATCH.get_ptr_mut(0), PROGRESS.get_ptr_mut(0)) else { return };
+    // SAFETY: values of per-CPU maps; the tracepoint runs with preemption off and the program does
+    // not nest with itself.
+    let (data, progress) = unsafe { (&mut (*scratch).data, &mut *progress) };
+    if kernel::describe(sk, &head, &mut data.sock).is_none() {
+        return count_lost(lost::UNREADABLE);
+    }
+    if muted == Some(data.sock.inode) {
+        return;
+    }
+    match offset(sk, &head, &data.sock, ret, direction) {
+        Some(offset) => data.offset = offset,
+        None => return count_lost(lost::UNREADABLE),
+    }
+    data.ret = ret;
+    data.direction = direction;
+    data.pad = 0;
+    // SAFETY: as above.
+    unsafe { report(scratch, progress, flags) };
+}
+
+/// Peeks move nothing, and what will be tried again has not happened yet.
+#[inline(always)]
+fn worth_reporting(ret: i32, flags: i32, direction: u8) -> bool {
+    if direction == direction::RECEIVE {
+        ret >= 0 && flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) == 0
+    } else {
+        ret > 0 || ret < 0 && ret != EAGAIN && ret != EINTR && !(ERESTARTNOHAND..=ERESTARTSYS).contains(&ret)
+    }
+}
+
+/// The place of the operation's first byte in its stream.
+#[inline(always)]
+fn offset(sk: Address, head: &SockHead, sock: &Sock, ret: i32, direction: u8) -> Option<u64> {
+    let moved = if ret > 0 { ret as u32 } else { 0 };
+    if head.family == AF_UNIX {
+        return unix_offset(sk, sock, moved, direction);
+    }
+    if direction == direction::SEND {
+        return Some(u64::from(sk.read::<u32>(layout!(tcp_write_seq))?.wrapping_sub(moved)));
+    }
+    let mut end = sk.read::<u32>(layout!(tcp_copied_seq))?;
+    // A FIN takes a sequence number, which tcp_recvmsg counts as read when it reaches it.
+    let fin_received = head.state != tcp_state::ESTABLISHED
+        && head.state != tcp_state::FIN_WAIT1
+        && head.state != tcp_state::FIN_WAIT2;
+    if fin_received && end == sk.read::<u32>(layout!(tcp_rcv_nxt))? && moved > 0 {
+        end = end.wrapping_sub(1);
+    }
+    Some(u64::from(end.wrapping_sub(moved)))
+}
+
+#[inline(always)]
+fn unix_offset(sk: Address, sock: &Sock, moved: u32, direction: u8) -> Option<u64> {
+    let moved = u64::from(moved);
+    let count = match UNIX_COUNTS.get_ptr_mut(sock.id) {
+        // SAFETY: a map value; two threads on one socket may miscount, which the engine takes as an
+        // overlap.
+        Some(count) if unsafe { (*count).inode } == sock.inode => count,
+        _ => {
+            unix_seen(sk, sock);
+            let fresh = UnixCount { inode: sock.inode, sent: 0, received: 0 };
+            UNIX_COUNTS.insert(sock.id, fresh, 0).ok()?;
+            UNIX_COUNTS.get_ptr_mut(sock.id)?
+        }
+    };
+    // SAFETY: as above.
+    unsafe {
+        let total = if direction == direction::SEND { &mut (*count).sent } else { &mut (*count).received };
+        let before = *total;
+        *total = before + moved;
+        Some(before)
+    }
+}
+
+/// Tells the names of a unix socket and its peer.
+#[inline(always)]
+fn unix_seen(sk: Address, sock: &Sock) {
+    let Some(record) = UNIX_SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: a value of a per-CPU map, see `moved`.
+    unsafe {
+        (*record).header = header(kind::UNIX_SEEN, size_of::<UnixSeen>());
+        (*record).sock = *sock;
+        (*record).pad = 0;
+        (*record).local_len = unix_name(sk, &mut (*record).local);
+        (*record).remote_len = match sk.follow(layout!(unix_peer)) {
+            Some(peer) => unix_name(peer, &mut (*record).remote),
+            None => 0,
+        };
+        deliver(record.cast(), size_of::<UnixSeen>(), lost::CONNECTION);
+    }
+}
+
+/// Copies a unix socket's name; gives its length, 0 when it has none.
+#[inline(always)]
+fn unix_name(sk: Address, to: &mut [u8; UNIX_PATH]) -> u16 {
+    let Some(address) = sk.follow(layout!(unix_addr)) else { return 0 };
+    let Some(len) = address.read::<u32>(layout!(unix_address_len)) else { return 0 };
+    // len counts the two bytes of sun_family.
+    let len = len.saturating_sub(2).min(UNIX_PATH as u32);
+    // SAFETY: `to` has room for the longest name, which is what is copied.
+    if unsafe {
+        Address(address.0 + layout!(unix_address_path) as u64).copy(to.as_mut_ptr(), UNIX_PATH as u32)
+    } {
+        len as u16
+    } else {
+        0
+    }
+}
+
+/// Copies the bytes into a record that is filled otherwise, and sends it.
+///
+/// # Safety
+/// `scratch` must be valid and used by nobody else.
+#[inline(always)]
+unsafe fn report(scratch: *mut Scratch, progress: &mut Progress, flags: i32) {
+    // SAFETY: the caller's promise.
+    let (data, tail) = unsafe { (&mut (*scratch).data, (&raw mut (*scratch).tail).cast::<u8>()) };
+    data.header = header(kind::DATA, size_of::<Data>());
+    data.syscall = syscall::current(data.header.tid, &mut progress.buffers);
+    let discarded = data.direction == direction::RECEIVE && flags & MSG_TRUNC != 0;
+    if discarded {
+        progress.buffers.count = 0;
+    }
+    // A failed send moved nothing, but what it tried to say is a fact.
+    let moved = if data.ret >= 0 { data.ret as u32 } else { u32::MAX };
+    progress.want = moved.min(settings().snap);
+    progress.copied = 0;
+    progress.given = 0;
+    progress.problem =
+        if progress.buffers.count == 0 && moved > 0 { u32::from(data_flag::NO_BUFFER) } else { 0 };
+    // SAFETY: a valid pointer, and a tail of the size that is asked for.
+    unsafe { copy(tail, progress) };
+    // SAFETY: a valid reference.
+    let (copied, given) = unsafe { (get(&raw const progress.copied), get(&raw const progress.given)) };
+    syscall::finished(data.header.tid, data.syscall, data.ret >= 0 && given <= data.ret as u64);
+    let captured = copied.min(MAX_SNAP as u32);
+    data.captured = captured;
+    data.flags = progress.problem as u8;
+    let len = size_of::<Data>() + captured as usize;
+    data.header.len = len as u32;
+    // SAFETY: the caller's promise; len is at most the size of a Scratch.
+    unsafe { deliver(scratch.cast(), len, lost::DATA) };
+}
+
+/// Copies at most `progress.want` bytes of the call's buffers.
+///
+/// # Safety
+/// `tail` must have room for twice [`MAX_SNAP`].
+#[inline(always)]
+unsafe fn copy(tail: *mut u8, progress: *mut Progress) {
+    for i in 0..MAX_BUFFERS {
+        // SAFETY: the caller's promises.
+        if !unsafe { copy_one(tail, progress, i) } {
+            return;
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
+        if get(&raw const (*progress).copied) < get(&raw const (*progress).want) {
+            put(&raw mut (*progress).problem, u32::from(data_flag::MANY_BUFFERS));
+        }
+    }
+}
+
+/// Copies what is wanted of buffer `i`; false when it was the last.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+unsafe fn copy_one(tail: *mut u8, progress: *mut Progress, i: usize) -> bool {
+    // SAFETY: the caller's promises; place and n are each at most MAX_SNAP.
+    unsafe {
+        let copied = get(&raw const (*progress).copied);
+        let want = get(&raw const (*progress).want);
+        if i as u64 >= get(&raw const (*progress).buffers.count) || copied >= want {
+            return false;
+        }
+        let given = syscall::buffer(&raw const (*progress).buffers, i as u64);
+        let Some([address, len]) = given else {
+            put(&raw mut (*progress).problem, u32::from(data_flag::UNREADABLE));
+            return false;
+        };
+        put(&raw mut (*progress).given, get(&raw const (*progress).given).saturating_add(len));
+        let n = len.min(u64::from(want - copied)).min(MAX_SNAP as u64) as u32;
+        let place = copied.min(MAX_SNAP as u32);
+        if !copy_from_user(tail.add(place as usize), n, address) {
+            put(&raw mut (*progress).problem, u32::from(data_flag::UNREADABLE));
+            return false;
+        }
+        put(&raw mut (*progress).copied, place + n);
+        true
+    }
+}
+
+/// Reads memory without the compiler remembering the value.
+///
+/// # Safety
+/// `from` must be valid.
+#[inline(always)]
+unsafe fn get<T: Copy>(from: *const T) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::read_volatile(from) }
+}
+
+/// Writes memory for [`get`] to read.
+///
+/// # Safety
+/// `to` must be valid.
+#[inline(always)]
+unsafe fn put<T>(to: *mut T, value: T) {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::write_volatile(to, value) }
+}
