@@ -1,0 +1,86 @@
+"""A WSGI application that writes down what it was asked. It runs under gunicorn, and under Werkzeug's
+development server as `app.py PORT`.
+
+The last part of the path says what it does. Its log is the tests' ground truth: what the WSGI server
+parsed, and when the handler began and was done, which lies within the request's time on the wire.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+from urllib.parse import parse_qs
+
+from werkzeug.wsgi import get_input_stream
+
+LOG = os.open(os.environ["TRUTH_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+# A content that looks like a response: a tracer that does not frame would see two.
+LOOKS_LIKE_RESPONSE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+
+
+def application(environ, start_response):
+    """Answers one request and writes one line."""
+    begin = time.time_ns()
+    content = get_input_stream(environ).read()
+    query = {key: values[0] for key, values in parse_qs(environ["QUERY_STRING"]).items()}
+    action = environ["PATH_INFO"].rsplit("/", 1)[-1]
+    status, headers, body = answer(action, query, content)
+    time.sleep(float(query.get("ms", 0)) / 1000)
+    line = {
+        "pid": os.getpid(),
+        "method": environ["REQUEST_METHOD"],
+        "target": environ["RAW_URI"],
+        "status": status,
+        "content": hashlib.sha256(content).hexdigest(),
+        "begin": begin,
+        "end": time.time_ns(),
+    }
+    os.write(LOG, json.dumps(line).encode() + b"\n")
+    start_response(f"{status} Status", headers)
+    return body
+
+
+def answer(action, query, content):
+    """Status, header fields and content for an action."""
+    if action.startswith("status-"):
+        status = int(action.removeprefix("status-"))
+        return status, [] if status in (204, 304) else [("Content-Length", "0")], []
+    if action == "stream":
+        # No length: chunked to an HTTP/1.1 client, delimited by the close to an older one.
+        return 200, [], iter([b"one ", LOOKS_LIKE_RESPONSE, b" three"])
+    if action == "echo":
+        return 200, [("Content-Length", str(len(content)))], [content]
+    if action in LAUNCHES:
+        LAUNCHES[action](query.get("say", ""))
+    body = b"hello\n" * int(query.get("lines", 1))
+    return 200, [("Content-Length", str(len(body)))], [body]
+
+
+def double_fork(say):
+    """A detached grandchild: its parent is gone before it starts its program."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execvp("sh", ["sh", "-c", f": {say}"])
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+LAUNCHES = {
+    "launch-id": lambda _: subprocess.run(["sh", "-c", "id"], stdout=subprocess.DEVNULL, check=True),
+    "launch-fails": lambda _: subprocess.run(["sh", "-c", "exit 3"], check=False),
+    "launch-says": lambda say: subprocess.run(["sh", "-c", f": {say}"], check=True),
+    "launch-system": lambda say: os.system(f": {say}"),
+    "launch-detached": double_fork,
+}
+
+
+if __name__ == "__main__":
+    from werkzeug.serving import run_simple
+
+    run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True)

@@ -1,0 +1,139 @@
+//! The real servers, each with a log of its own.
+
+use crate::stage::free_port;
+use crate::{Address, Connection, Daemon, Stage, environment, truth};
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// What it is, for messages.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    daemon: Daemon,
+    log: PathBuf,
+}
+
+/// How gunicorn works.
+#[derive(Clone, Copy, Debug)]
+pub enum Workers {
+    /// That many processes, one request at a time each, no keep-alive.
+    Sync(u8),
+    /// One process with that many threads, with keep-alive.
+    Threads(u8),
+}
+
+impl Server {
+    /// Its processes, as they are now.
+    #[must_use]
+    pub fn pids(&self) -> BTreeSet<u32> {
+        self.daemon.tree()
+    }
+
+    /// What it wrote down.
+    pub fn served(&self) -> Result<Vec<truth::Served>> {
+        truth::read(&self.log)
+    }
+
+    fn start(stage: &Stage, name: &str, mut command: Command, address: Address) -> Result<Self> {
+        let log = stage.path(&format!("{name}.log"));
+        fs::write(&log, "")?;
+        command.env("TRUTH_LOG", &log).current_dir(stage.folder());
+        let mut daemon = Daemon::start(stage, name, command)?;
+        daemon.wait_until("listener", |_| Connection::open(&address).is_ok())?;
+        Ok(Self { name: name.to_owned(), address, daemon, log })
+    }
+}
+
+/// Werkzeug's development server, a thread for each connection.
+pub fn werkzeug(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::venv("python")?);
+    command.arg(environment::app("app.py")).arg(port.to_string());
+    Server::start(stage, "werkzeug", command, address)
+}
+
+/// gunicorn on TCP.
+pub fn gunicorn(stage: &Stage, workers: Workers) -> Result<Server> {
+    let (address, port) = loopback()?;
+    gunicorn_at(stage, workers, address, &format!("127.0.0.1:{port}"))
+}
+
+/// gunicorn on a unix socket.
+pub fn gunicorn_unix(stage: &Stage, workers: Workers) -> Result<Server> {
+    let path = stage.path("gunicorn.sock");
+    let bind = format!("unix:{}", path.display());
+    gunicorn_at(stage, workers, Address::Unix(path), &bind)
+}
+
+fn gunicorn_at(stage: &Stage, workers: Workers, address: Address, bind: &str) -> Result<Server> {
+    let (class, processes, threads) = match workers {
+        Workers::Sync(processes) => ("sync", processes, 1),
+        Workers::Threads(threads) => ("gthread", 1, threads),
+    };
+    let mut command = Command::new(environment::venv("gunicorn")?);
+    command.args(["--bind", bind, "--worker-class", class, "--log-level", "warning", "--no-control-socket"]);
+    command.args(["--workers", &processes.to_string(), "--threads", &threads.to_string()]);
+    // Shorter than this and it would close idle connections in the middle of a test.
+    command.args(["--keep-alive", "60", "--permit-unconventional-http-method"]);
+    command.arg("--worker-tmp-dir").arg(stage.folder());
+    command.arg("--chdir").arg(environment::app(".")).arg("app:application");
+    Server::start(stage, "gunicorn", command, address)
+}
+
+/// A server of node's own `http` module.
+pub fn node(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::program("node")?);
+    command.arg(environment::app("app.js")).arg(port.to_string());
+    Server::start(stage, "node", command, address)
+}
+
+/// nginx that answers by itself.
+pub fn nginx(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let directives = fs::read_to_string(environment::app("nginx-static.conf"))?;
+    nginx_with(stage, address, &port.to_string(), &directives)
+}
+
+/// nginx in front of `upstream`, with connections to it kept open.
+pub fn nginx_before(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let (address, port) = loopback()?;
+    nginx_with(stage, address, &format!("127.0.0.1:{port}"), &proxy_to(upstream)?)
+}
+
+/// The same, listening on a unix socket.
+pub fn nginx_unix_before(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let path = stage.path("nginx.sock");
+    let listen = format!("unix:{}", path.display());
+    nginx_with(stage, Address::Unix(path), &listen, &proxy_to(upstream)?)
+}
+
+fn proxy_to(upstream: &Server) -> Result<String> {
+    let directives = fs::read_to_string(environment::app("nginx-proxy.conf"))?;
+    Ok(directives.replace("@UPSTREAM@", &upstream.address.to_string()))
+}
+
+fn nginx_with(stage: &Stage, address: Address, listen: &str, directives: &str) -> Result<Server> {
+    let folder = stage.folder().display().to_string();
+    let text = fs::read_to_string(environment::app("nginx.conf"))?
+        .replace("@DIRECTIVES@", directives)
+        .replace("@LISTEN@", listen)
+        .replace("@FOLDER@", &folder);
+    let file = stage.path("nginx.conf");
+    fs::write(&file, text)?;
+    let mut command = Command::new(environment::program("nginx")?);
+    command.args(["-p", &folder, "-e", "nginx.err", "-c"]).arg(file);
+    Server::start(stage, "nginx", command, address)
+}
+
+fn loopback() -> Result<(Address, u16)> {
+    let port = free_port()?;
+    Ok((Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))), port))
+}
