@@ -8,8 +8,10 @@
 //! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
 
 mod engine;
+pub mod http1;
 mod input;
 mod output;
+pub mod reassembly;
 
 pub use engine::{Engine, Stats};
 pub use input::{Config, Input, ProcessFacts, Time};

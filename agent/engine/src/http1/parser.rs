@@ -1,0 +1,300 @@
+//! The state machine.
+
+use super::chunked::{Chunked, Progress};
+use super::scan::{Found, Scan};
+use super::{Answering, Deviations, Event, Framing, Head, Loss, MAX_HEAD, Role};
+use super::{framing, parse, start_line};
+
+/// Reads the messages of one direction; drawn in the [module's docs](super).
+#[derive(Clone, Debug)]
+pub struct Parser {
+    role: Role,
+    state: State,
+    /// The head so far, when it did not come in one part. At most [`MAX_HEAD`] bytes.
+    partial: Vec<u8>,
+    scan: Scan,
+    /// Of the message that is open, or of the last.
+    deviations: Deviations,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Between messages, maybe behind empty lines.
+    Idle {
+        empty_lines: bool,
+    },
+    InHead,
+    /// Behind a head of which only [`Event::Lost`] can follow.
+    Unknown,
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+    /// The message is complete; what follows, when that was told.
+    Ending {
+        tunnel: bool,
+    },
+    /// The last message was told; [`Event::Tunnel`] is due.
+    Switching,
+    Tunnel,
+    NotHttp,
+    Lost,
+    /// The stream ended.
+    Over,
+}
+
+impl Parser {
+    /// A parser for a stream that is between two messages.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        let state = State::Idle { empty_lines: false };
+        Self { role, state, partial: Vec::new(), scan: Scan::default(), deviations: Deviations::NONE }
+    }
+
+    /// Consumes some of `input`, and says how much and what happened there, if anything did.
+    ///
+    /// Where nothing happened it consumed at least one byte, if there was one. Call it until it has
+    /// consumed everything and says nothing: an event may be due without a further byte.
+    ///
+    /// `answering` counts where a response's head becomes complete.
+    pub fn step(&mut self, input: &[u8], answering: Answering) -> (usize, Option<Event>) {
+        if let Some(event) = self.due() {
+            return (0, Some(event));
+        }
+        if input.is_empty() {
+            return (0, None);
+        }
+        match &mut self.state {
+            State::Idle { .. } => self.between(input),
+            State::InHead => self.in_head(input, answering),
+            State::Chunked(chunked) if chunked.content_left() == 0 => {
+                match chunked.read(input, &mut self.deviations) {
+                    Progress::More => (input.len(), None),
+                    Progress::Content(framing) => (framing, None),
+                    Progress::Done(length) => {
+                        self.state = State::Ending { tunnel: false };
+                        (length, None)
+                    }
+                    Progress::Broken => (input.len(), Some(self.lose(Loss::Chunk))),
+                }
+            }
+            _ => {
+                let (length, event) = self.content(input.len() as u64);
+                (length as usize, event)
+            }
+        }
+    }
+
+    /// Consumes some of `len` bytes that were not captured; otherwise like [`step`](Self::step).
+    pub fn gap(&mut self, len: u64) -> (u64, Option<Event>) {
+        if let Some(event) = self.due() {
+            return (0, Some(event));
+        }
+        if len == 0 {
+            return (0, None);
+        }
+        match &self.state {
+            State::Idle { .. } | State::InHead => (len, Some(self.lose(Loss::Gap))),
+            State::Chunked(chunked) if chunked.content_left() == 0 => (len, Some(self.lose(Loss::Gap))),
+            _ => self.content(len),
+        }
+    }
+
+    /// The stream has ended. Call it until it says nothing.
+    pub fn eof(&mut self) -> Option<Event> {
+        if let Some(event) = self.due() {
+            return Some(event);
+        }
+        let state = std::mem::replace(&mut self.state, State::Over);
+        self.partial = Vec::new();
+        match state {
+            State::UntilClose => Some(Event::End),
+            // RFC 9112, 8: "A client that receives an incomplete response message, which can occur when a
+            // connection is closed prematurely or when decoding a supposedly chunked transfer coding
+            // fails, MUST record the message as incomplete."
+            State::InHead | State::Length(_) | State::Chunked(_) => Some(Event::Incomplete),
+            State::Idle { .. } | State::Over => None,
+            // What it was before tells the caller more.
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// The other direction switched to another protocol, and this one with it.
+    pub fn enter_tunnel(&mut self) {
+        self.partial = Vec::new();
+        self.state = State::Tunnel;
+    }
+
+    /// Whether no message is open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. })
+    }
+
+    /// Whether where messages begin is no longer known.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
+    }
+
+    /// Whether the stream turned out not to be HTTP/1.
+    #[must_use]
+    pub fn is_not_http(&self) -> bool {
+        matches!(self.state, State::NotHttp)
+    }
+
+    /// Whether the stream became a tunnel.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        matches!(self.state, State::Tunnel)
+    }
+
+    /// Bytes of content that come next whatever they say: they need not be captured. `u64::MAX` when no
+    /// byte matters any more, or before the end of the stream.
+    #[must_use]
+    pub fn content_ahead(&self) -> u64 {
+        match &self.state {
+            State::Length(left) => *left,
+            State::Chunked(chunked) => chunked.content_left(),
+            State::UntilClose | State::Tunnel | State::NotHttp | State::Lost | State::Over => u64::MAX,
+            State::Idle { .. } | State::InHead | State::Unknown | State::Ending { .. } | State::Switching => {
+                0
+            }
+        }
+    }
+
+    /// Departures from the grammar in the message that is open, or else in the last one: those of its
+    /// head, and of its chunks so far.
+    #[must_use]
+    pub fn deviations(&self) -> Deviations {
+        self.deviations
+    }
+
+    /// Bytes that the parser keeps of an unfinished head, at most [`MAX_HEAD`].
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// The event that follows without a further byte.
+    fn due(&mut self) -> Option<Event> {
+        match self.state {
+            State::Length(0) => {
+                self.state = State::Idle { empty_lines: false };
+                Some(Event::End)
+            }
+            State::Ending { tunnel } => {
+                self.state = if tunnel { State::Switching } else { State::Idle { empty_lines: false } };
+                Some(Event::End)
+            }
+            State::Switching => {
+                self.state = State::Tunnel;
+                Some(Event::Tunnel)
+            }
+            State::Unknown => Some(self.lose(Loss::Framing)),
+            _ => None,
+        }
+    }
+
+    /// At least one byte between two messages.
+    fn between(&mut self, input: &[u8]) -> (usize, Option<Event>) {
+        let skipped = start_line::empty_lines(input);
+        let empty_lines = skipped > 0 || matches!(self.state, State::Idle { empty_lines: true });
+        let Some(first) = input.get(skipped..=skipped) else {
+            self.state = State::Idle { empty_lines };
+            return (skipped, None);
+        };
+        self.deviations = Deviations::EMPTY_LINE.when(empty_lines);
+        if !start_line::can_begin(self.role, first, 0) {
+            return (skipped, Some(self.refuse()));
+        }
+        self.scan = Scan::default();
+        self.state = State::InHead;
+        (skipped, Some(Event::Begin))
+    }
+
+    /// At least one byte of a head.
+    fn in_head(&mut self, input: &[u8], answering: Answering) -> (usize, Option<Event>) {
+        // The common case: a head in one part is read where it lies.
+        if self.partial.is_empty()
+            && let Some((head, length)) = parse::strict(self.role, input)
+        {
+            return (length, Some(self.complete(head, answering)));
+        }
+        let before = self.partial.len();
+        let taken = input.len().min(MAX_HEAD - before);
+        self.partial.extend_from_slice(&input[..taken]);
+        match self.scan.advance(self.role, &self.partial) {
+            Found::End(length) => (length - before, Some(self.collected(length, answering))),
+            Found::NotHttp => (taken, Some(self.refuse())),
+            Found::More if self.partial.len() < MAX_HEAD => (taken, None),
+            Found::More if self.scan.in_start_line() => (taken, Some(self.refuse())),
+            Found::More => (taken, Some(self.lose(Loss::HeadTooLong))),
+        }
+    }
+
+    /// The head is there, in the first `length` bytes of what was collected.
+    fn collected(&mut self, length: usize, answering: Answering) -> Event {
+        let mut raw = std::mem::take(&mut self.partial);
+        raw.truncate(length);
+        if let Some((head, _)) = parse::strict(self.role, &raw) {
+            return self.complete(head, answering);
+        }
+        let Some(start) = parse::start_line(self.role, &raw) else { return self.refuse() };
+        match parse::lenient(start, raw.into()) {
+            Ok(head) => self.complete(head, answering),
+            Err(loss) => self.lose(loss),
+        }
+    }
+
+    fn complete(&mut self, mut head: Head, answering: Answering) -> Event {
+        let (framing, deviations) = match head.status() {
+            None => framing::of_request(&head),
+            Some(status) => framing::of_response(&head, status, answering),
+        };
+        head.frame(framing, self.deviations | deviations);
+        self.deviations = head.deviations();
+        self.state = match framing {
+            Framing::None => State::Ending { tunnel: false },
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Chunked::new()),
+            Framing::UntilClose => State::UntilClose,
+            Framing::Tunnel => State::Ending { tunnel: true },
+            Framing::Unknown => State::Unknown,
+        };
+        Event::Head(Box::new(head))
+    }
+
+    /// Passes content, at least one byte of `len`; or what no longer matters, all of it.
+    fn content(&mut self, len: u64) -> (u64, Option<Event>) {
+        let passed = match &mut self.state {
+            State::Length(left) => {
+                let passed = len.min(*left);
+                *left -= passed;
+                passed
+            }
+            State::Chunked(chunked) => {
+                let passed = len.min(chunked.content_left());
+                chunked.pass(passed);
+                passed
+            }
+            State::UntilClose => len,
+            _ => return (len, None),
+        };
+        (passed, Some(Event::Content(passed)))
+    }
+
+    fn refuse(&mut self) -> Event {
+        self.partial = Vec::new();
+        self.state = State::NotHttp;
+        Event::NotHttp
+    }
+
+    fn lose(&mut self, loss: Loss) -> Event {
+        self.partial = Vec::new();
+        self.state = State::Lost;
+        Event::Lost(loss)
+    }
+}
