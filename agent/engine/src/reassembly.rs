@@ -18,6 +18,9 @@
 
 use crate::Time;
 
+#[cfg(test)]
+mod tests;
+
 /// Most captured bytes held per direction: four operations of the largest snap length
 /// ([`tracer_common::MAX_SNAP`]), about what a receive buffer lets a second thread run ahead.
 pub const MAX_HELD_BYTES: usize = 4 * tracer_common::MAX_SNAP;

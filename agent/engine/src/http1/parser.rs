@@ -71,8 +71,8 @@ impl Parser {
                     Progress::More => (input.len(), None),
                     Progress::Content(framing) => (framing, None),
                     Progress::Done(length) => {
-                        self.state = State::Ending { tunnel: false };
-                        (length, None)
+                        self.state = State::Idle { empty_lines: false };
+                        (length, Some(Event::End))
                     }
                     Progress::Broken => (input.len(), Some(self.lose(Loss::Chunk))),
                 }

@@ -1,0 +1,145 @@
+//! Bounds, gaps, the helpers.
+
+use super::*;
+
+fn parsed(stream: &[u8]) -> (Parser, Vec<Event>) {
+    run(&request(b"", ""), [stream])
+}
+
+fn gap(parser: &mut Parser, mut len: u64) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let (consumed, event) = parser.gap(len);
+        len -= consumed;
+        match event {
+            Some(event) => add(&mut events, event),
+            None if len == 0 => return events,
+            None => {}
+        }
+    }
+}
+
+#[test]
+fn gaps() {
+    let post = "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nab";
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (stream, len, events) in [
+        (post.to_string(), 6, "Content(6)"),
+        (post.to_string(), 7, "Content(7) End"),
+        (post.to_string(), 8, "Content(7) End Lost(Gap)"),
+        (chunked.to_string(), 1, "Lost(Gap)"),
+        (format!("{chunked}5\r\n"), 5, "Content(5)"),
+        (format!("{chunked}5\r\na"), 5, "Content(4) Lost(Gap)"),
+        (format!("{chunked}5"), 1, "Lost(Gap)"),
+        ("GET / HTTP/1.1\r\nHo".to_string(), 1, "Lost(Gap)"),
+        ("GET / HTTP/1.1\r\n\r\n".to_string(), 1, "Lost(Gap)"),
+        ("\0".to_string(), 1, ""),
+    ] {
+        assert_eq!(render(&gap(&mut parsed(stream.as_bytes()).0, len)), events, "{len} behind {stream:?}");
+    }
+    let (mut parser, _) = run(&response(b"", ""), [&b"HTTP/1.1 200 OK\r\n\r\na"[..]]);
+    assert_eq!(render(&gap(&mut parser, u64::MAX)), format!("Content({})", u64::MAX));
+    assert_eq!(parser.eof(), Some(Event::End));
+    assert_eq!(parser.eof(), None);
+}
+
+#[test]
+fn a_chunk_goes_on_behind_a_gap() {
+    let (mut parser, _) = parsed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na");
+    assert_eq!(parser.content_ahead(), 4);
+    gap(&mut parser, 4);
+    let mut events = Vec::new();
+    feed(&mut parser, b"\r\n0\r\n\r\n", Answering::default(), &mut events);
+    assert_eq!(render(&events), "End");
+}
+
+#[test]
+fn a_head_has_a_bound() {
+    let head = |line: usize| format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(line));
+    let longest = MAX_HEAD - head(0).len();
+    assert_eq!(render(&parsed(head(longest).as_bytes()).1), "Begin [GET / None] End");
+    assert_eq!(render(&parsed(head(longest + 1).as_bytes()).1), "Begin Lost(HeadTooLong)");
+    assert_eq!(render(&parsed(&b"a ".repeat(MAX_HEAD)).1), "Begin NotHttp");
+    for size in [1, 1000] {
+        let (parser, events) = run(&request(b"", ""), head(longest + 1).as_bytes().chunks(size));
+        assert_eq!(render(&events), "Begin Lost(HeadTooLong)");
+        assert!(parser.is_lost() && parser.buffered() == 0);
+    }
+}
+
+#[test]
+fn field_lines_have_a_bound() {
+    let head = |lines: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(lines));
+    assert_eq!(render(&parsed(head(MAX_FIELDS).as_bytes()).1), "Begin [GET / None] End");
+    assert_eq!(render(&parsed(head(MAX_FIELDS + 1).as_bytes()).1), "Begin Lost(TooManyFields)");
+}
+
+#[test]
+fn framing_of_chunks_has_a_bound() {
+    let start = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let zeros = "0".repeat(usize::from(MAX_CHUNK_LINE) + 1);
+    assert_eq!(render(&parsed(format!("{start}{zeros}").as_bytes()).1), "Begin [POST / Chunked] Lost(Chunk)");
+    let trailers = "a: b\r\n".repeat(usize::from(MAX_TRAILER) / 6 + 1);
+    let stream = format!("{start}0\r\n{trailers}");
+    assert_eq!(render(&parsed(stream.as_bytes()).1), "Begin [POST / Chunked] Lost(Chunk)");
+}
+
+#[test]
+fn fields_are_found_by_name() {
+    let (_, events) =
+        parsed(b"GET /a%20b HTTP/1.0\r\nhost:\t a b \r\nX: 1\r\nx: 2\r\nE:\r\nF: 1 \r\n  \r\n\t2\r\n\r\n");
+    let Some(Event::Head(head)) = events.get(1) else { panic!("{events:?}") };
+    assert_eq!(head.start(), Start::Request { method: "GET", target: b"/a%20b" });
+    assert_eq!((head.version(), head.status()), (Version::Http10, None));
+    assert_eq!(head.field("Host"), Some(&b"a b"[..]));
+    assert_eq!(head.fields("X").collect::<Vec<_>>(), [b"1", b"2"]);
+    assert_eq!(head.field("e"), Some(&b""[..]));
+    assert_eq!(head.field("f"), Some(&b"1 \r\n  \r\n\t2"[..]));
+    assert_eq!(head.field("g"), None);
+    assert_eq!(head.iter().count(), 5);
+}
+
+#[test]
+fn deviations_of_chunks_are_the_message_s() {
+    let (mut parser, _) =
+        parsed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nab\r\n0\r\n\r\n");
+    assert_eq!(parser.deviations(), Deviations::ODD_CHUNK);
+    feed(&mut parser, b"GET", Answering::default(), &mut Vec::new());
+    assert!(parser.deviations().is_empty());
+}
+
+#[test]
+fn guesses() {
+    for (bytes, guess) in [
+        (&b""[..], Guess::More),
+        (b"\r\n", Guess::More),
+        (b"GET / HT", Guess::More),
+        (b"\r\nGET / HTTP/1.1\r\n", Guess::Yes),
+        (b"GET / HTTP/1.1\n", Guess::Yes),
+        (b"GET / HTTP/2.0\r\n", Guess::No),
+        (b"\x16\x03", Guess::No),
+        (b" GET", Guess::No),
+    ] {
+        assert_eq!(looks_like_request(bytes), guess, "{}", bytes.escape_ascii());
+    }
+    for (bytes, guess) in [
+        (&b""[..], Guess::More),
+        (b"HTTP/1.1 20", Guess::More),
+        (b"HTTP/1.1 200 ", Guess::Yes),
+        (b"HTTP/1.1 200\r\n", Guess::Yes),
+        (b"HTTP/1.x", Guess::No),
+        (b"SSH-2.0", Guess::No),
+    ] {
+        assert_eq!(looks_like_response(bytes), guess, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_tunnel_is_entered_from_outside() {
+    let (mut parser, _) = parsed(b"CONNECT a:1 HTTP/1.1\r\n\r\n");
+    parser.enter_tunnel();
+    assert!(parser.is_tunnel());
+    assert_eq!(parser.step(b"GET / HTTP/1.1\r\n\r\n", Answering::default()), (18, None));
+    assert_eq!(parser.eof(), None);
+    assert!(parser.is_tunnel());
+}
