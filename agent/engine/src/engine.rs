@@ -1,7 +1,22 @@
 //! The engine's surface.
 
-use crate::{Config, Input, Output, Time};
-use std::collections::VecDeque;
+use crate::{
+    Config, Input, Output, Time,
+    conn::Conn,
+    exchange::{Endpoint, Side},
+    record::{self, Record},
+    world::{Op, World},
+};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use tracer_common::{Data, Header, Sock, TcpState, UnixSeen, tcp_state};
+
+/// Most connections that are followed: what a big node holds open. Past it the idlest eighth is dropped.
+const MAX_CONNS: usize = 65_536;
+/// How often connections are looked over for those whose end nobody reports.
+const SWEEP_MS: u64 = 60_000;
+/// A unix socket's end has no hook: after so long without a byte it counts as over.
+const UNIX_IDLE_MS: u64 = 900_000;
 
 /// Counters of what the engine saw and could not use. All only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,50 +27,239 @@ pub struct Stats {
     pub lost: u64,
     /// The same by cause.
     pub lost_by_cause: [u64; tracer_common::lost::CAUSES as usize],
+    /// Records that could not be decoded.
+    pub undecodable: u64,
     /// Spans that left.
     pub spans: u64,
+    /// Bytes that moved over sockets without their content being seen.
+    pub bytes_unseen: u64,
+    /// Times that the boundaries of a connection's messages were lost.
+    pub boundaries_lost: u64,
+    /// Connections given up as no HTTP, or as a tunnel.
+    pub opaque_connections: u64,
+    /// Final responses without a request.
+    pub orphan_responses: u64,
+    /// Sends that failed.
+    pub failed_sends: u64,
+    /// Requests whose trace context was broken.
+    pub broken_contexts: u64,
+    /// Connections dropped because too many were open.
+    pub dropped_connections: u64,
+    /// Exchanges and launches not followed because too many were open.
+    pub dropped_exchanges: u64,
+    /// Threads and processes forgotten because too many were known.
+    pub forgotten_tasks: u64,
+    /// Links that came after the span's trace had been told.
+    pub late_links: u64,
+    /// Spans whose parent was forgotten before they ended.
+    pub causes_gone: u64,
 }
 
 /// Inputs in, spans out.
 #[derive(Debug)]
 pub struct Engine {
-    config: Config,
-    outputs: VecDeque<Output>,
-    stats: Stats,
+    world: World,
+    conns: FxHashMap<u64, Box<Conn>>,
+    /// Connections that wait for bytes, by until when.
+    waiting: BTreeSet<(Time, u64)>,
+    next_sweep: Option<Time>,
 }
 
 impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, outputs: VecDeque::new(), stats: Stats::default() }
+        Self {
+            world: World::new(config),
+            conns: FxHashMap::default(),
+            waiting: BTreeSet::new(),
+            next_sweep: None,
+        }
     }
 
     /// Takes one input. `now` never goes back (an earlier one counts as the latest).
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
-        let _ = (input, now, &self.config);
-        self.stats.records += 1;
+        self.world.now = self.world.now.max(now);
+        match input {
+            Input::Record(bytes) => {
+                self.world.stats.records += 1;
+                match record::decode(bytes) {
+                    Some(record) => self.record(record),
+                    None => self.world.stats.undecodable += 1,
+                }
+            }
+            Input::Lost(lost) => {
+                for (total, lost) in self.world.stats.lost_by_cause.iter_mut().zip(lost) {
+                    *total = total.saturating_add(lost);
+                    self.world.stats.lost = self.world.stats.lost.saturating_add(lost);
+                }
+            }
+            Input::Process(facts) => self.world.described(facts),
+            Input::Tick => {}
+        }
+        self.expire();
     }
 
     /// The next thing that follows from the inputs so far.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.world.pop_output()
     }
 
     /// When [`Input::Tick`] is due, if nothing else comes before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let waiting = self.waiting.first().map(|(time, _)| *time);
+        [self.world.graph.deadline(), waiting, self.next_sweep].into_iter().flatten().min()
     }
 
     /// Ends all that is open, as if its time was up: for the end of a recording or of a run.
     pub fn finish(&mut self, now: Time) {
-        let _ = now;
+        self.world.now = self.world.now.max(now);
+        for key in self.keys(|_| true) {
+            self.close(key, true);
+        }
+        for node in self.world.graph.open() {
+            self.world.graph.end(node, self.world.now, self.world.now);
+        }
+        self.world.tell(Time(u64::MAX));
     }
 
     /// The counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            dropped_exchanges: self.world.graph.stats.refused,
+            late_links: self.world.graph.stats.late_links,
+            causes_gone: self.world.graph.stats.causes_gone,
+            forgotten_tasks: self.world.tasks.forgotten,
+            ..self.world.stats
+        }
     }
+
+    fn record(&mut self, record: Record<'_>) {
+        match record {
+            Record::Data(data, bytes) => self.data(&data, bytes),
+            Record::TcpState(state) => self.tcp_state(&state),
+            Record::UnixSeen(seen) => self.unix_seen(&seen),
+            Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
+            Record::Exec(exec, file, args) => self.world.executed(&exec, file, args, op(&exec.header)),
+            Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),
+        }
+    }
+
+    fn data(&mut self, data: &Data, bytes: &[u8]) {
+        let key = data.sock.id;
+        if self.conns.get(&key).is_none_or(|conn| conn.is_other(&data.sock)) {
+            // Older than the tracer, or its birth was lost.
+            self.open(data.sock, None, false, [Endpoint::unix(b""), Endpoint::unix(b"")]);
+        }
+        let Some(conn) = self.conns.get_mut(&key) else { return };
+        conn.data(data, bytes, op(&data.header), &mut self.world);
+        if let Some(time) = conn.deadline() {
+            self.waiting.insert((time, key));
+        }
+    }
+
+    fn tcp_state(&mut self, state: &TcpState) {
+        let key = state.sock.id;
+        match (state.old, state.new) {
+            (_, tcp_state::SYN_SENT) => {
+                let cause = self.world.activity(op(&state.header));
+                self.open(state.sock, Some(Side::Client), true, [Endpoint::unix(b""), Endpoint::unix(b"")]);
+                if let Some(conn) = self.conns.get_mut(&key) {
+                    conn.connecting(cause);
+                }
+            }
+            (old, tcp_state::ESTABLISHED) => {
+                if old != tcp_state::SYN_SENT {
+                    self.open(
+                        state.sock,
+                        Some(Side::Server),
+                        true,
+                        [Endpoint::unix(b""), Endpoint::unix(b"")],
+                    );
+                }
+                if let Some(conn) = self.conns.get_mut(&key) {
+                    conn.update(&state.sock);
+                    conn.starts_at(state.write_seq, state.copied_seq);
+                }
+            }
+            (_, tcp_state::CLOSE) => self.close(key, false),
+            _ => {
+                if let Some(conn) = self.conns.get_mut(&key) {
+                    conn.shut(op(&state.header), &mut self.world);
+                }
+            }
+        }
+    }
+
+    fn unix_seen(&mut self, seen: &UnixSeen) {
+        let name = |bytes: &[u8], len: u16| Endpoint::unix(&bytes[..bytes.len().min(len.into())]);
+        // An accepted socket has its listener's name; a connecting one has none, as a rule.
+        let side = match (seen.local_len, seen.remote_len) {
+            (1.., 0) => Some(Side::Server),
+            (0, 1..) => Some(Side::Client),
+            _ => None,
+        };
+        let names = [name(&seen.local, seen.local_len), name(&seen.remote, seen.remote_len)];
+        self.open(seen.sock, side, false, names);
+    }
+
+    /// A connection that is new to us; one with the same identity is over.
+    fn open(&mut self, sock: Sock, side: Option<Side>, from_start: bool, names: [Endpoint; 2]) {
+        self.close(sock.id, false);
+        if self.conns.len() >= MAX_CONNS {
+            self.drop_idlest();
+        }
+        self.next_sweep.get_or_insert(self.world.now.plus_ms(SWEEP_MS));
+        self.conns.insert(sock.id, Box::new(Conn::new(sock, side, from_start, names, self.world.now)));
+    }
+
+    fn close(&mut self, key: u64, stopping: bool) {
+        if let Some(mut conn) = self.conns.remove(&key) {
+            conn.close(stopping, &mut self.world);
+        }
+    }
+
+    fn drop_idlest(&mut self) {
+        let mut by_age: Vec<_> = self.conns.iter().map(|(key, conn)| (conn.last, *key)).collect();
+        by_age.sort_unstable();
+        for (_, key) in by_age.into_iter().take(MAX_CONNS / 8) {
+            self.world.stats.dropped_connections += 1;
+            self.close(key, true);
+        }
+    }
+
+    /// Keys in an order that does not depend on the table.
+    fn keys(&self, wanted: impl Fn(&Conn) -> bool) -> Vec<u64> {
+        let mut keys: Vec<_> =
+            self.conns.iter().filter(|(_, conn)| wanted(conn)).map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn expire(&mut self) {
+        let now = self.world.now;
+        while let Some(&(time, key)) = self.waiting.first().filter(|(time, _)| *time <= now) {
+            self.waiting.remove(&(time, key));
+            if let Some(conn) = self.conns.get_mut(&key) {
+                conn.expire(&mut self.world);
+                if let Some(time) = conn.deadline() {
+                    self.waiting.insert((time, key));
+                }
+            }
+        }
+        if self.next_sweep.is_some_and(|time| time <= now) {
+            let over = |conn: &Conn| conn.is_unix() && now.since(conn.last) > UNIX_IDLE_MS * 1_000_000;
+            for key in self.keys(over) {
+                self.close(key, false);
+            }
+            self.next_sweep = (!self.conns.is_empty()).then(|| now.plus_ms(SWEEP_MS));
+        }
+        self.world.tell(now);
+    }
+}
+
+fn op(header: &Header) -> Op {
+    Op { time: Time(header.time_ns), pid: header.pid, tid: header.tid }
 }

@@ -7,11 +7,24 @@
 //!
 //! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
 
+mod conn;
+mod conversation;
 mod engine;
+mod exchange;
+mod graph;
 pub mod http1;
+mod ids;
 mod input;
+mod launch;
 mod output;
+mod propagation;
 pub mod reassembly;
+mod record;
+mod resource;
+mod span;
+mod tasks;
+mod wire;
+mod world;
 
 pub use engine::{Engine, Stats};
 pub use input::{Config, Input, ProcessFacts, Time};

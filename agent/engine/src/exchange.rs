@@ -1,0 +1,131 @@
+//! One request and its response, as one end of a connection saw them.
+
+use crate::http1::{Head, Start};
+use std::{net::IpAddr, sync::Arc};
+use tracer_common::{AF_INET, AF_INET6, Sock};
+
+/// Which end of the exchange the observed process was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It received the request.
+    Server,
+    /// It sent the request.
+    Client,
+}
+
+/// Why an exchange ended otherwise than by the last byte of its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The connection ended before a final response began.
+    NoResponse,
+    /// The connection ended inside the response.
+    CutShort,
+    /// Bytes of the connection were not seen, and with them the message's end.
+    Unseen,
+    /// The tracer stopped first.
+    StillOpen,
+}
+
+impl Problem {
+    /// Whether the application failed, rather than the tracer.
+    pub const fn is_error(self) -> bool {
+        matches!(self, Self::NoResponse | Self::CutShort)
+    }
+
+    /// As `error.type` or `tracer.incomplete`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoResponse => "no_response",
+            Self::CutShort => "response_cut_short",
+            Self::Unseen => "bytes_unseen",
+            Self::StillOpen => "still_open",
+        }
+    }
+}
+
+/// Both ends of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The observed process's end.
+    pub local: Endpoint,
+    /// The other.
+    pub remote: Endpoint,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Address and port.
+    Tcp(IpAddr, u16),
+    /// A unix socket's name, empty when it has none; `@` stands for the NUL of an abstract one.
+    Unix(Arc<str>),
+}
+
+impl Endpoint {
+    /// The local or remote end of a TCP socket; nothing for a unix socket.
+    pub fn tcp(family: u16, address: [u8; 16], port: u16) -> Option<Self> {
+        (family == AF_INET || family == AF_INET6)
+            .then(|| Self::Tcp(IpAddr::from(address).to_canonical(), port))
+    }
+
+    /// A unix socket's name as the kernel keeps it.
+    pub fn unix(name: &[u8]) -> Self {
+        let text = match name {
+            [0, rest @ ..] if !rest.is_empty() => format!("@{}", String::from_utf8_lossy(rest)),
+            path => {
+                let end = path.iter().position(|b| *b == 0).unwrap_or(path.len());
+                String::from_utf8_lossy(&path[..end]).into_owned()
+            }
+        };
+        Self::Unix(text.into())
+    }
+}
+
+impl Endpoints {
+    /// Both ends of a socket; `names` are those of a unix socket, own first.
+    pub fn of(sock: &Sock, names: &[Endpoint; 2]) -> Self {
+        Self {
+            local: Endpoint::tcp(sock.family, sock.local, sock.local_port)
+                .unwrap_or_else(|| names[0].clone()),
+            remote: Endpoint::tcp(sock.family, sock.remote, sock.remote_port)
+                .unwrap_or_else(|| names[1].clone()),
+        }
+    }
+}
+
+/// One request and its response.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Which end.
+    pub side: Side,
+    /// Head of the request.
+    pub request: Box<Head>,
+    /// Head of the final response.
+    pub response: Option<Box<Head>>,
+    /// Bytes of content in the request, chunk framing not counted.
+    pub request_content: u64,
+    /// The same of the response.
+    pub response_content: u64,
+    /// The connection.
+    pub endpoints: Endpoints,
+    /// How it ended, when not well.
+    pub problem: Option<Problem>,
+}
+
+impl Exchange {
+    /// The request's method.
+    pub fn method(&self) -> &str {
+        match self.request.start() {
+            Start::Request { method, .. } => method,
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The request's target, in whatever form it was sent.
+    pub fn target(&self) -> &[u8] {
+        match self.request.start() {
+            Start::Request { target, .. } => target,
+            Start::Response { .. } => b"",
+        }
+    }
+}

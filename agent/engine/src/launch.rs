@@ -1,0 +1,94 @@
+//! One process launch: from exec to exit.
+
+use tracer_common::{Exec, exec_flag};
+
+/// Most images of one process that are kept; a process that execs more often keeps its first ones.
+const MAX_IMAGES: usize = 8;
+
+/// A launched process.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Its images in the order of their exec calls (a shell's `exec`, `env`, `setpriv`); the last one
+    /// is what it became.
+    pub images: Vec<Image>,
+    /// Wait status, once it ended.
+    pub status: Option<u32>,
+}
+
+/// One exec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// File as given to `execve`, maybe relative.
+    pub file: String,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Short name.
+    pub comm: String,
+    /// Parent process at the exec.
+    pub parent_pid: u32,
+    /// Real user.
+    pub uid: u32,
+    /// Whether the image has no name in any directory, or is a memfd.
+    pub fileless: Option<&'static str>,
+}
+
+impl Launch {
+    /// A process with its first image.
+    pub fn new(image: Image) -> Self {
+        Self { images: vec![image], status: None }
+    }
+
+    /// The process changed its image again.
+    pub fn exec(&mut self, image: Image) {
+        if self.images.len() < MAX_IMAGES {
+            self.images.push(image);
+        } else if let Some(last) = self.images.last_mut() {
+            *last = image;
+        }
+    }
+}
+
+impl Image {
+    /// What a record says of an image.
+    pub fn of(exec: &Exec, file: &[u8], args: &[u8]) -> Self {
+        let args = args.strip_suffix(b"\0").unwrap_or(args);
+        let comm = exec.comm.split(|b| *b == 0).next().unwrap_or_default();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            file: text(file),
+            args: if args.is_empty() { Vec::new() } else { args.split(|b| *b == 0).map(text).collect() },
+            comm: text(comm),
+            parent_pid: exec.ppid,
+            uid: exec.uid,
+            fileless: match exec.flags {
+                flags if flags & exec_flag::MEMFD != 0 => Some("memfd"),
+                flags if flags & exec_flag::UNLINKED != 0 => Some("unlinked"),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_ended_by_nul() {
+        let image = Image::of(&Exec::default(), b"/bin/sh", b"sh\0-c\0\0");
+        assert_eq!(image.args, ["sh", "-c", ""]);
+        assert!(Image::of(&Exec::default(), b"/bin/sh", b"").args.is_empty());
+        let cut = Image::of(&Exec::default(), b"/bin/sh", b"sh\0-");
+        assert_eq!(cut.args, ["sh", "-"]);
+    }
+
+    #[test]
+    fn the_last_image_is_what_it_became() {
+        let image = |n: usize| Image::of(&Exec::default(), format!("/bin/{n}").as_bytes(), b"");
+        let mut launch = Launch::new(image(0));
+        (1..20).for_each(|n| launch.exec(image(n)));
+        assert_eq!(launch.images.len(), MAX_IMAGES);
+        assert_eq!(launch.images[0].file, "/bin/0");
+        assert_eq!(launch.images.last().expect("not empty").file, "/bin/19");
+    }
+}

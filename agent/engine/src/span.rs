@@ -1,0 +1,68 @@
+//! Exchanges and launches as OpenTelemetry spans.
+
+mod http;
+mod launch;
+mod query;
+
+pub use http::exchange;
+pub use launch::launch;
+
+use crate::{Config, Resource};
+use crate::{
+    Span, SpanKind, Status, Value,
+    graph::{Node, Place},
+};
+use std::sync::Arc;
+
+/// Longest string of an attribute, in bytes: what a server takes as a target at most, usually.
+const MAX_TEXT: usize = 8192;
+
+/// What kind-specific code says of a span.
+#[derive(Debug)]
+pub struct Content {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: SpanKind,
+    /// Status.
+    pub status: Status,
+    /// Attributes in any order.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+/// A span of a node that has ended and has its place.
+pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>, config: &Config) -> Span {
+    let Content { name, kind, status, mut attributes } = content;
+    let mut parent_span_id = None;
+    if let Some((parent, link)) = place.parent {
+        parent_span_id = Some(parent);
+        attributes.push(("tracer.link.method", Value::Str(link.method.name().into())));
+        attributes.push(("tracer.link.confidence", Value::Float(link.confidence)));
+        if link.candidates > 1 {
+            attributes.push(("tracer.link.candidates", Value::Int(link.candidates.into())));
+        }
+    }
+    attributes.sort_by_key(|(key, _)| *key);
+    attributes.dedup_by_key(|(key, _)| *key);
+    let unix = |time: crate::Time| time.0.saturating_add(config.boot_to_unix_ns);
+    Span {
+        trace_id: place.trace_id,
+        span_id: node.span_id,
+        parent_span_id,
+        trace_state: node.remote.as_ref().and_then(|r| r.trace_state.clone()),
+        links: Vec::new(),
+        name,
+        kind,
+        start_unix_nano: unix(node.start),
+        end_unix_nano: unix(node.end.unwrap_or(node.start)),
+        status,
+        resource,
+        attributes,
+    }
+}
+
+/// Bytes as text of bounded length.
+fn text(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
+    Value::Str(text.into_owned())
+}

@@ -1,0 +1,248 @@
+//! What all connections share: the graph of causes, the tasks, the way out.
+
+use crate::ids::Identity;
+use crate::{
+    Config, Output, ProcessFacts, Time,
+    engine::Stats,
+    exchange::{Exchange, Problem, Side},
+    graph::{Body, Cause, Graph, Node, NodeId},
+    launch::{Image, Launch},
+    span,
+    tasks::Tasks,
+    wire::{Wire, Wires},
+};
+use std::collections::VecDeque;
+use tracer_common::{Exec, Exit, Fork};
+
+/// The thread and the time of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// When it ended.
+    pub time: Time,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    /// Node and clock.
+    pub config: Config,
+    /// Latest time that was told.
+    pub now: Time,
+    /// Exchanges and launches.
+    pub graph: Graph,
+    /// Threads and processes.
+    pub tasks: Tasks,
+    /// Counters.
+    pub stats: Stats,
+    wires: Wires,
+    outputs: VecDeque<Output>,
+}
+
+/// A request whose head was seen.
+#[derive(Debug)]
+pub struct Begun {
+    /// The operation that moved its first byte.
+    pub op: Op,
+    /// The socket's identity and inode, and the place of the first byte in its stream.
+    pub identity: (u64, u64, u64),
+    /// How its other end knows it, when that may be on this node.
+    pub wire: Option<Wire>,
+    /// What the thread was busy with.
+    pub cause: Option<NodeId>,
+    /// The exchange so far.
+    pub exchange: Exchange,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            now: Time::default(),
+            graph: Graph::default(),
+            tasks: Tasks::default(),
+            stats: Stats::default(),
+            wires: Wires::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The next output.
+    pub fn pop_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Something leaves.
+    pub fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// What the thread is busy with.
+    pub fn activity(&self, op: Op) -> Option<NodeId> {
+        self.tasks.activity(op.pid, op.tid, |node| self.graph.is_active(node))
+    }
+
+    /// What caused an exchange, while that is still active.
+    pub fn cause_of(&self, node: NodeId) -> Option<NodeId> {
+        let cause = self.graph.get(node)?.cause?.node;
+        self.graph.is_active(cause).then_some(cause)
+    }
+
+    /// An exchange begins.
+    pub fn begin(&mut self, begun: Begun) -> Option<NodeId> {
+        let Begun { op, identity: (subject, inode, place), wire, cause, exchange } = begun;
+        let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
+        let (side, carried) =
+            (exchange.side, crate::propagation::extract(|name| exchange.request.field(name)));
+        let identity =
+            Identity { subject, inode, place: place << 1 | u64::from(side == Side::Client), began };
+        let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
+        match carried {
+            crate::propagation::Carried::Context(context) => node.remote = Some(context),
+            crate::propagation::Carried::Broken => self.stats.broken_contexts += 1,
+            crate::propagation::Carried::Nothing => {}
+        }
+        node.cause = cause.map(|node| Cause { node, candidates: self.candidates(node) });
+        self.ask(op.pid);
+        let id = self.graph.add(node)?;
+        if side == Side::Server {
+            self.tasks.count_open(op.pid, 1);
+        }
+        if let Some((client, server)) = wire.and_then(|wire| self.wires.meet(wire, id, side == Side::Client))
+        {
+            self.graph.pair(client, server);
+        }
+        Some(id)
+    }
+
+    /// Exchanges that were open in the process that caused something.
+    fn candidates(&mut self, cause: NodeId) -> u32 {
+        match self.graph.get(cause) {
+            Some(node) if node.exchange().is_some() => {
+                let pid = node.pid;
+                self.tasks.count_open(pid, 0)
+            }
+            _ => 1,
+        }
+    }
+
+    /// An exchange ended.
+    pub fn end(&mut self, node: NodeId, end: Time, problem: Option<Problem>) {
+        let Some(exchange) = self.graph.exchange_mut(node) else { return };
+        exchange.problem = problem;
+        if exchange.side == Side::Server
+            && let Some(node) = self.graph.get(node).filter(|node| node.end.is_none())
+        {
+            let pid = node.pid;
+            self.tasks.count_open(pid, -1);
+        }
+        self.graph.end(node, end, self.now);
+    }
+
+    fn ask(&mut self, pid: u32) {
+        if let Some(output) = self.tasks.ask(pid) {
+            self.outputs.push_back(output);
+        }
+    }
+
+    /// `/proc` was read.
+    pub fn described(&mut self, facts: ProcessFacts) {
+        self.tasks.described(facts, &self.config);
+    }
+
+    /// A process was forked.
+    pub fn forked(&mut self, fork: &Fork, op: Op) {
+        match self.activity(op) {
+            Some(origin) => self.tasks.forked(fork.child_pid, origin),
+            None => self.tasks.forked_freely(fork.child_pid),
+        }
+    }
+
+    /// A process changed its image: below an exchange that is a launch, or the next image of one.
+    pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], op: Op) {
+        let image = Image::of(exec, file, args);
+        let launch = match self.tasks.origin(op.pid) {
+            (_, Some(launch)) => {
+                if let Some(launch) = self.graph.launch_mut(launch) {
+                    launch.exec(image.clone());
+                }
+                Some(launch)
+            }
+            (Some(origin), None) => self.launch(origin, image.clone(), op),
+            (None, None) => None,
+        };
+        self.tasks.executed(op.pid, exec.old_tid, &image, launch, &self.config);
+        if launch.is_some() {
+            self.ask(op.pid);
+        }
+    }
+
+    fn launch(&mut self, origin: NodeId, image: Image, op: Op) -> Option<NodeId> {
+        let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
+        let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
+        let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
+        node.cause = Some(Cause { node: origin, candidates: self.candidates(origin) });
+        self.graph.add(node)
+    }
+
+    /// A thread ended.
+    pub fn exited(&mut self, exit: &Exit, op: Op) {
+        let process_ended = exit.process_ended != 0;
+        if process_ended && let (_, Some(launch)) = self.tasks.origin(op.pid) {
+            if let Some(launch) = self.graph.launch_mut(launch) {
+                launch.status = Some(exit.status);
+            }
+            self.graph.end(launch, op.time, self.now);
+        }
+        self.tasks.exited(op.pid, op.tid, process_ended, self.now);
+    }
+
+    /// Lets spans leave whose time has come.
+    pub fn tell(&mut self, until: Time) {
+        while let Some(id) = self.graph.pop_due(until) {
+            self.tell_one(id);
+        }
+        self.graph.forget(self.now);
+        self.tasks.forget(self.now);
+    }
+
+    fn tell_one(&mut self, id: NodeId) {
+        self.order_in_time(id);
+        let Some(place) = self.graph.place(id) else { return };
+        let Some(node) = self.graph.get(id) else { return };
+        let content = match &node.body {
+            Body::Exchange(exchange) => span::exchange(exchange),
+            Body::Launch(launch) => span::launch(node, launch),
+            Body::Told => return,
+        };
+        // A launch is something that the service did, not a service.
+        let owner = match (&node.body, node.cause.and_then(|cause| self.graph.get(cause.node))) {
+            (Body::Launch(_), Some(cause)) => cause.pid,
+            _ => node.pid,
+        };
+        let resource = self.tasks.resource(owner, &self.config);
+        let span = span::span(node, place, content, resource, &self.config);
+        self.stats.spans += 1;
+        self.outputs.push_back(Output::Span(Box::new(span)));
+        self.graph.told(id, self.now);
+    }
+
+    /// A hook fires when its operation ends, so that on one machine the receiver's may come first: a
+    /// client's span still begins no later, and ends no earlier, than that of the server it called.
+    fn order_in_time(&mut self, id: NodeId) {
+        let Some(node) = self.graph.get(id) else { return };
+        if node.exchange().is_none_or(|exchange| exchange.side == Side::Server) {
+            return;
+        }
+        let Some(server) = node.partner.and_then(|partner| self.graph.get(partner)) else { return };
+        let (start, end) = (server.start, server.end);
+        if let Some(node) = self.graph.get_mut(id) {
+            node.start = node.start.min(start);
+            node.end = node.end.max(end);
+        }
+    }
+}
