@@ -1,16 +1,22 @@
 //! `cargo xtask`: from a fresh clone to a running, tested and measured tracer.
 
+mod bench;
 mod build;
+mod demo;
 mod packages;
 mod process;
 mod project;
+mod stack;
+mod test;
 mod toolchain;
+mod venv;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use process::privileged;
+use process::{privileged, say};
 use project::{Profile, Project};
 use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
 
 /// Builds, tries out, tests and measures tracer. Installs what is missing: packages of the distribution,
 /// everything else below the target directory.
@@ -35,20 +41,51 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Build, then show tracer at work over a small stack: nginx, Werkzeug, a client
+    Demo,
+    /// Set up what the tests need and run all of them
+    Test {
+        /// Of the live tests only a few
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Measure what tracing costs nginx, and what the agent takes itself
+    Bench {
+        /// How often each load is run both ways
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// How long each load runs
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
 }
 
-fn main() -> Result<()> {
-    let project = Project::locate()?;
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let task = Arguments::parse().command;
+    match Project::locate().and_then(|project| perform(&project, task)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(project: &Project, task: Task) -> Result<()> {
+    match task {
         Task::Build { debug } => {
             let profile = if debug { Profile::Debug } else { Profile::Release };
-            println!("{}", build::build(&project, profile)?.display());
+            println!("{}", build::build(project, profile)?.display());
             Ok(())
         }
         Task::Watch { arguments } => {
-            let tracer = build::build(&project, Profile::Release)?;
+            test::can_trace()?;
+            let tracer = build::build(project, Profile::Release)?;
             // In place of this process: Ctrl-C, the terminal and the exit code are the tracer's own.
             Err(privileged(tracer).arg("watch").args(arguments).exec().into())
         }
+        Task::Demo => demo::demo(project),
+        Task::Test { quick } => test::test(project, quick),
+        Task::Bench { rounds, seconds } => bench::bench(project, rounds, seconds),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::process::{is_root, privileged, run, say};
 use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const SCRIPT: &str = include_str!("packages.sh");
@@ -16,7 +17,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
-    if !is_root() && !can_sudo() {
+    if !is_root() && program("sudo").is_none() {
         bail!("packages are missing and only root can install them: as root, run `{by_hand}`");
     }
     say(&format!("installing packages: {}", missing.join(" ")));
@@ -24,9 +25,24 @@ pub fn install(packages: &[&str]) -> Result<()> {
         .with_context(|| format!("could not install packages: as root, try `apt-get update; {by_hand}`"))
 }
 
+/// Makes sure that programs can be run; each is given with the package that has it. A program that is there
+/// counts wherever it comes from.
+pub fn install_programs(programs: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> =
+        programs.iter().filter(|(name, _)| program(name).is_none()).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+/// Where a program is: on the `PATH`, or where servers live and an ordinary user's `PATH` does not reach.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
+}
+
 /// Whether this is Debian, Ubuntu or one of their kind.
 pub fn available() -> bool {
-    ["/usr/bin/apt-get", "/usr/bin/dpkg-query"].iter().all(|program| std::path::Path::new(program).exists())
+    ["/usr/bin/apt-get", "/usr/bin/dpkg-query"].iter().all(|program| Path::new(program).exists())
 }
 
 /// Those of `packages` that are not installed.
@@ -41,8 +57,4 @@ pub fn missing<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {
     let listed = String::from_utf8_lossy(&output.stdout);
     let installed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
     Ok(packages.iter().copied().filter(|package| !installed.contains(package)).collect())
-}
-
-fn can_sudo() -> bool {
-    Command::new("sudo").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }

@@ -1,0 +1,28 @@
+//! The Python environment of the live tests and the demonstration, as tests/requirements.txt says.
+
+use crate::process::{run, say};
+use crate::project::Project;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Makes the environment, unless it is there with just these requirements; returns its directory.
+pub fn install(project: &Project) -> Result<PathBuf> {
+    let requirements = project.root.join("tests/requirements.txt");
+    let wanted =
+        fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let venv = project.tools().join("test-venv");
+    // Written last: an environment without it is unfinished.
+    let installed = venv.join("requirements.txt");
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(venv);
+    }
+    say(&format!("installing tests/requirements.txt into {}", venv.display()));
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    run(Command::new(venv.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(&requirements))?;
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(venv)
+}
