@@ -85,8 +85,11 @@ pub struct Node {
     own_trace: TraceId,
     /// The trace it is in, once that was told to anyone: from then on it stays.
     trace: Option<TraceId>,
-    /// Process whose span it is.
+    /// Process that did it.
     pub pid: u32,
+    /// Process whose resource its span has: of a launch, that of the service that launched it, since a
+    /// launch is something that a service did, not a service.
+    pub owner: u32,
     /// Begin.
     pub start: Time,
     /// End, once it is known.
@@ -109,6 +112,7 @@ impl Node {
             own_trace: ids::trace_id(identity),
             trace: None,
             pid,
+            owner: pid,
             start,
             end: None,
             cause: None,
@@ -295,8 +299,11 @@ impl Graph {
             Above::Elsewhere => node.remote.as_ref().map(|r| (r.span_id, link(Method::Header, 1))),
             Above::Nothing => None,
         };
-        self.stats.causes_gone +=
-            u64::from(parent.is_none() && (node.cause.is_some() || node.partner.is_some()));
+        let caused = match node.side() {
+            Some(Side::Server) => node.partner.is_some(),
+            _ => node.cause.is_some(),
+        };
+        self.stats.causes_gone += u64::from(parent.is_none() && caused);
         Some(Place { trace_id, parent })
     }
 

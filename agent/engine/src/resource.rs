@@ -145,10 +145,12 @@ fn container_id(cgroup: &str) -> Option<&str> {
 
 /// The pod's uid from `kubepods...pod<uid>`, whose dashes systemd's driver turns into underscores.
 fn pod_uid(cgroup: &str) -> Option<String> {
-    let part = cgroup.split('/').find(|part| part.contains("pod") && !part.starts_with("kubepods.slice"))?;
-    let uid = part.rsplit("pod").next()?.trim_end_matches(".slice").replace('_', "-");
-    let valid = uid.len() == 36 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    valid.then_some(uid)
+    cgroup.split('/').find_map(|part| {
+        let (_, uid) = part.rsplit_once("pod")?;
+        let uid = uid.trim_end_matches(".slice").replace('_', "-");
+        let valid = uid.len() == 36 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        valid.then_some(uid)
+    })
 }
 
 #[cfg(test)]

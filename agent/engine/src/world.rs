@@ -186,6 +186,7 @@ impl World {
         let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
         let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = Some(Cause { node: origin, candidates: self.candidates(origin) });
+        node.owner = self.graph.get(origin).map_or(op.pid, |cause| cause.owner);
         self.graph.add(node)
     }
 
@@ -219,12 +220,7 @@ impl World {
             Body::Launch(launch) => span::launch(node, launch),
             Body::Told => return,
         };
-        // A launch is something that the service did, not a service.
-        let owner = match (&node.body, node.cause.and_then(|cause| self.graph.get(cause.node))) {
-            (Body::Launch(_), Some(cause)) => cause.pid,
-            _ => node.pid,
-        };
-        let resource = self.tasks.resource(owner, &self.config);
+        let resource = self.tasks.resource(node.owner, &self.config);
         let span = span::span(node, place, content, resource, &self.config);
         self.stats.spans += 1;
         self.outputs.push_back(Output::Span(Box::new(span)));
