@@ -1,2 +1,80 @@
-//! tracer
-fn main() {}
+//! tracer: an eBPF HTTP tracer.
+//!
+//! The agent: command line, kernel programs, recordings, views and export around the pure engine. The way of
+//! a fact is in [`pipeline`].
+
+mod cli;
+mod clock;
+mod command;
+mod describe;
+mod doctor;
+mod export;
+mod filter;
+mod kernel;
+mod live;
+mod pipeline;
+mod recording;
+mod replay;
+mod source;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod trace;
+mod view;
+
+use clap::Parser;
+use cli::{Action, Cli};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// A privilege or a feature of the kernel is missing: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Unavailable(anyhow::Error);
+
+const FAILED: u8 = 1;
+const UNAVAILABLE: u8 = 3;
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().into_action()) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            let _ = writeln!(io::stderr(), "tracer: {error:#}");
+            ExitCode::from(if error.is::<Unavailable>() { UNAVAILABLE } else { FAILED })
+        }
+    }
+}
+
+fn dispatch(action: Action) -> anyhow::Result<ExitCode> {
+    match action {
+        Action::Trace(trace) => trace::run(trace),
+        Action::Replay { file, outlets } => replay::run(&file, outlets),
+        Action::Doctor { json } => doctor::run(json),
+        Action::Completions(shell) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::definition(), "tracer", &mut script);
+            print(&script)
+        }
+        Action::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::definition()).render(&mut page)?;
+            print(&page)
+        }
+    }
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
+    io::stdout().write_all(bytes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The reader of standard output went away: it has what it wanted.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<io::Error>().is_some_and(broken)
+        || error.downcast_ref::<pipeline::Error>().is_some_and(pipeline::Error::is_closed_pipe)
+}

@@ -1,0 +1,404 @@
+//! The command line: raw arguments become one validated configuration.
+//!
+//! clap parses and checks each value; what follows from several of them is settled here, so that the rest
+//! of the agent sees only values that make sense together.
+
+use crate::{
+    filter::{Conditions, StatusFilter},
+    source::SourceOptions,
+};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+use tracer_common::MAX_SNAP;
+
+/// Bytes copied of one operation unless told otherwise: the largest head that servers take by default.
+const DEFAULT_SNAP: u32 = 8192;
+/// Ring buffer unless told otherwise: 40 ms of the heaviest load measured (470,000 records of 400 bytes a
+/// second), eight times the pause between two readings. Its pages count twice in the agent's RSS.
+const DEFAULT_RING: &str = "8M";
+const MIN_RING: u32 = 64 << 10;
+const MAX_RING: u32 = 1 << 30;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  ok
+  1  failed (also: spans were to be exported and none could be delivered; a recording ends early)
+  2  wrong usage
+  3  a privilege or a kernel feature is missing
+  4  reserved for findings
+
+Data goes to stdout, diagnostics to stderr. NO_COLOR is respected.";
+
+const FILTER_HELP: &str = "\
+Filters: a span is shown when it meets every condition given. The pretty view shows the whole trace of
+such a span, with what caused it and what it caused; json and OTLP carry just the spans that match.
+
+COMMAND runs once every hook is attached; its spans are those of its own process and all its descendants.
+Its standard output goes to stderr. When tracing ends first, it gets SIGTERM.";
+
+const OTLP_HELP: &str = "\
+OTLP is set up by the standard variables, each also in its form for traces (OTEL_EXPORTER_OTLP_TRACES_*):
+  OTEL_EXPORTER_OTLP_ENDPOINT     http://localhost:4318, for grpc http://localhost:4317
+  OTEL_EXPORTER_OTLP_PROTOCOL     http/protobuf (default) or grpc
+  OTEL_EXPORTER_OTLP_HEADERS      key=value,key=value
+  OTEL_EXPORTER_OTLP_COMPRESSION  gzip or none
+  OTEL_EXPORTER_OTLP_TIMEOUT      milliseconds for a batch with all its retries, 10000
+  OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY   PEM files";
+
+/// eBPF HTTP tracer: requests, what they caused, and the processes they launched, with no change to any
+/// application.
+#[derive(Debug, Parser)]
+#[command(name = "tracer", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: RawCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RawCommand {
+    /// Show requests as they happen on this node
+    #[command(after_help = format!("{FILTER_HELP}\n\n{OTLP_HELP}\n\n{EXIT_CODES}"))]
+    Watch(WatchArgs),
+    /// Run as a service: no view, spans go out by OTLP, ends on SIGTERM or SIGINT
+    #[command(after_help = format!("{OTLP_HELP}\n\n{EXIT_CODES}"))]
+    Run(RunArgs),
+    /// Tell what this node allows, hook by hook
+    Doctor(DoctorArgs),
+    /// Write what the kernel reports to a file, for `replay`
+    Record(RecordArgs),
+    /// Draw the same conclusions from a recording as live; needs no privileges
+    #[command(after_help = format!("{OTLP_HELP}\n\n{EXIT_CODES}"))]
+    Replay(ReplayArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+#[derive(Debug, Args)]
+struct WatchArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    duration: Option<Duration>,
+    /// Trace just this command and its descendants; tracing ends with it
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RecordArgs {
+    /// The file; it holds application data, so only its owner can read it
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    duration: Option<Duration>,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// A file that `tracer record` wrote
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+struct FilterArgs {
+    /// Only spans of this process; may be repeated
+    #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pids: Vec<u32>,
+    /// Only spans whose server, own or peer port this is
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Only spans of the service with this name
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only spans answered with this status: 404, or a class like 5xx
+    #[arg(long, value_name = "STATUS")]
+    status: Option<StatusFilter>,
+    /// Only spans that took at least this long, like 200ms
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    slow: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// How spans are shown
+    #[arg(long, value_enum, default_value_t = View::Pretty)]
+    output: View,
+    /// Export the spans by OTLP as well
+    #[arg(long)]
+    otlp: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Capture")]
+struct SourceArgs {
+    /// Bytes to copy of one socket operation
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SNAP,
+        value_parser = clap::value_parser!(u32).range(256..=MAX_SNAP as i64))]
+    snap_len: u32,
+    /// Bytes of the ring buffer: a power of two; K, M and G are understood
+    #[arg(long, value_name = "BYTES", default_value = DEFAULT_RING, value_parser = ring_size)]
+    ring_size: u32,
+}
+
+/// How spans are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum View {
+    /// Traces as trees, for people
+    Pretty,
+    /// One JSON object a line, for programs
+    Json,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Trace live, until something ends it.
+    Trace(Trace),
+    /// Read a recording.
+    Replay {
+        /// The recording.
+        file: PathBuf,
+        /// Where its spans go.
+        outlets: Outlets,
+    },
+    /// Tell what this node allows.
+    Doctor {
+        /// As JSON.
+        json: bool,
+    },
+    /// Print completions.
+    Completions(clap_complete::Shell),
+    /// Print the manual page.
+    Man,
+}
+
+/// A live run, whatever it was started for.
+#[derive(Debug)]
+pub struct Trace {
+    /// What the kernel side has to know.
+    pub source: SourceOptions,
+    /// Where spans go.
+    pub outlets: Outlets,
+    /// File to record to.
+    pub record: Option<PathBuf>,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// Program and arguments to run and to trace alone; empty for the whole node.
+    pub command: Vec<OsString>,
+}
+
+/// Where spans go, and which.
+#[derive(Debug, Default)]
+pub struct Outlets {
+    /// Which.
+    pub conditions: Conditions,
+    /// On stdout.
+    pub view: Option<View>,
+    /// By OTLP.
+    pub otlp: bool,
+}
+
+impl Cli {
+    /// The validated configuration.
+    pub fn into_action(self) -> Action {
+        match self.command {
+            RawCommand::Watch(args) => Action::Trace(Trace {
+                source: args.source.into(),
+                outlets: outlets(args.filter, &args.output),
+                record: None,
+                duration: args.duration,
+                command: args.command,
+            }),
+            RawCommand::Run(args) => Action::Trace(Trace {
+                source: args.source.into(),
+                outlets: Outlets { otlp: true, ..Outlets::default() },
+                record: None,
+                duration: None,
+                command: Vec::new(),
+            }),
+            RawCommand::Record(args) => Action::Trace(Trace {
+                source: args.source.into(),
+                outlets: Outlets::default(),
+                record: Some(args.output),
+                duration: args.duration,
+                command: Vec::new(),
+            }),
+            RawCommand::Replay(args) => {
+                Action::Replay { file: args.file, outlets: outlets(args.filter, &args.output) }
+            }
+            RawCommand::Doctor(args) => Action::Doctor { json: args.json },
+            RawCommand::Completions { shell } => Action::Completions(shell),
+            RawCommand::Man => Action::Man,
+        }
+    }
+
+    /// The parser itself, for completions and the manual page.
+    pub fn definition() -> clap::Command {
+        Self::command()
+    }
+}
+
+impl From<SourceArgs> for SourceOptions {
+    fn from(args: SourceArgs) -> Self {
+        Self { snap: args.snap_len, ring_bytes: args.ring_size }
+    }
+}
+
+fn outlets(filter: FilterArgs, output: &OutputArgs) -> Outlets {
+    let FilterArgs { pids, port, service, status, slow } = filter;
+    let conditions = Conditions { pids, port, service, status, slow };
+    Outlets { conditions, view: Some(output.output), otlp: output.otlp }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|e| format!("{e} (like 500ms, 30s, 5m)"))?;
+    if duration.is_zero() { Err("must be longer than nothing".into()) } else { Ok(duration) }
+}
+
+/// A power of two within the bounds, written plainly or with K, M or G.
+fn ring_size(text: &str) -> Result<u32, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift))
+        .filter(|n| n.is_power_of_two() && (MIN_RING..=MAX_RING).contains(n))
+        .ok_or_else(|| "must be a power of two from 64K to 1G".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(arguments: &[&str]) -> Result<Action, clap::Error> {
+        let all = std::iter::once("tracer").chain(arguments.iter().copied());
+        Cli::try_parse_from(all).map(Cli::into_action)
+    }
+
+    fn trace(arguments: &[&str]) -> Trace {
+        match action(arguments).unwrap() {
+            Action::Trace(trace) => trace,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::definition().debug_assert();
+        assert_eq!(ring_size(DEFAULT_RING), Ok(8 << 20));
+    }
+
+    #[test]
+    fn watch_takes_every_filter_and_a_command() {
+        let got = trace(&[
+            "watch",
+            "-p",
+            "7",
+            "--pid",
+            "8",
+            "--port",
+            "80",
+            "--service",
+            "shop",
+            "--status",
+            "5xx",
+            "--slow",
+            "200ms",
+            "--for",
+            "30s",
+            "--output",
+            "json",
+            "--otlp",
+            "--snap-len",
+            "1024",
+            "--",
+            "curl",
+            "-v",
+        ]);
+        let conditions = got.outlets.conditions;
+        assert_eq!(conditions.pids, [7, 8]);
+        assert_eq!(conditions.port, Some(80));
+        assert_eq!(conditions.service.as_deref(), Some("shop"));
+        assert_eq!(conditions.status, Some(StatusFilter::Class(5)));
+        assert_eq!(conditions.slow, Some(Duration::from_millis(200)));
+        assert_eq!(got.duration, Some(Duration::from_secs(30)));
+        assert_eq!((got.outlets.view, got.outlets.otlp), (Some(View::Json), true));
+        assert_eq!(got.source, SourceOptions { snap: 1024, ring_bytes: 8 << 20 });
+        assert_eq!(got.command, ["curl", "-v"]);
+    }
+
+    #[test]
+    fn run_exports_and_shows_nothing() {
+        let got = trace(&["run"]);
+        assert_eq!((got.outlets.view, got.outlets.otlp, got.record), (None, true, None));
+    }
+
+    #[test]
+    fn record_writes_and_shows_nothing() {
+        let got = trace(&["record", "-o", "f.trc", "--for", "1s"]);
+        assert_eq!((got.outlets.view, got.outlets.otlp), (None, false));
+        assert_eq!(got.record, Some("f.trc".into()));
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for wrong in [
+            &["watch", "--status", "6xx"] as &[_],
+            &["watch", "--status", "99"],
+            &["watch", "--slow", "0s"],
+            &["watch", "--slow", "200"],
+            &["watch", "-p", "0"],
+            &["watch", "--port", "65536"],
+            &["watch", "--snap-len", "65536"],
+            &["watch", "--ring-size", "3M"],
+            &["watch", "--ring-size", "4G"],
+            &["watch", "--ring-size", "1K"],
+            &["watch", "--output", "yaml"],
+            &["watch", "curl"],
+            &["record"],
+            &["replay"],
+            &["run", "--otlp"],
+            &[],
+        ] {
+            let error = action(wrong).expect_err(&format!("{wrong:?}"));
+            assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `tracer doctor`: what this node allows, and why the rest does not work.
+
+use crate::{
+    Unavailable,
+    kernel::{
+        Options,
+        hooks::{self, Attached},
+    },
+};
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Numbers of capabilities (`linux/capability.h`).
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+/// The smallest ring buffer there is: only to see whether one can be made.
+const PROBE_RING: u32 = 64 << 10;
+
+/// One line of the report.
+struct Check {
+    name: String,
+    state: State,
+    detail: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It works.
+    Works,
+    /// It does not, and the tracer goes on without it.
+    LeftOut,
+    /// It does not, and nothing can be traced.
+    Blocks,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Works => "ok",
+            Self::LeftOut => "left out",
+            Self::Blocks => "missing",
+        }
+    }
+}
+
+/// Reports on stdout.
+///
+/// # Errors
+/// [`Unavailable`] when something is missing without which nothing can be traced.
+pub fn run(as_json: bool) -> Result<ExitCode> {
+    let checks = checks();
+    let mut out = io::stdout().lock();
+    if as_json {
+        let list: Vec<_> = checks
+            .iter()
+            .map(|c| json!({"name": c.name, "state": c.state.word(), "detail": c.detail}))
+            .collect();
+        writeln!(out, "{}", json!({"ready": can_trace(&checks), "checks": list}))?;
+    } else {
+        out.write_all(text(&checks).as_bytes())?;
+    }
+    if can_trace(&checks) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let missing: Vec<_> =
+        checks.iter().filter(|c| c.state == State::Blocks).map(|c| c.name.as_str()).collect();
+    Err(Unavailable(anyhow!("this node cannot be traced, see above: {}", missing.join(", "))).into())
+}
+
+fn can_trace(checks: &[Check]) -> bool {
+    checks.iter().all(|c| c.state != State::Blocks)
+}
+
+fn text(checks: &[Check]) -> String {
+    let width = checks.iter().map(|c| c.name.len()).max().unwrap_or_default();
+    checks.iter().map(|c| format!("{:<8}  {:<width$}  {}\n", c.state.word(), c.name, c.detail)).collect()
+}
+
+fn checks() -> Vec<Check> {
+    let mut checks = vec![kernel(), privilege()];
+    match hooks::load(Options { snap: 256, ring_bytes: PROBE_RING }) {
+        Ok(loaded) => checks.extend(loaded.hooks.iter().map(hook)),
+        Err(error) => {
+            checks.push(Check {
+                name: "programs".into(),
+                state: State::Blocks,
+                detail: format!("{error:#}"),
+            });
+        }
+    }
+    checks
+}
+
+fn kernel() -> Check {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    Check { name: "kernel".into(), state: State::Works, detail: release }
+}
+
+fn privilege() -> Check {
+    let held =
+        procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |status| status.capeff);
+    let (state, detail) = judge_privilege(held);
+    Check { name: "privilege".into(), state, detail: detail.into() }
+}
+
+fn judge_privilege(held: u64) -> (State, &'static str) {
+    let has = |capability: u32| held & (1 << capability) != 0;
+    if has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)) {
+        (State::Works, "may load and attach programs")
+    } else {
+        (State::Blocks, "needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: run it with sudo")
+    }
+}
+
+fn hook(attached: &Attached) -> Check {
+    let hook = attached.hook;
+    let (state, detail) = match &attached.problem {
+        None => (State::Works, hook.gives.to_owned()),
+        Some(problem) => {
+            let state = if hook.essential { State::Blocks } else { State::LeftOut };
+            (state, format!("without it: {}; {problem}", hook.gives))
+        }
+    };
+    Check { name: hook.name.into(), state, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, state: State) -> Check {
+        Check { name: name.into(), state, detail: "why".into() }
+    }
+
+    #[test]
+    fn only_what_blocks_makes_a_node_unfit() {
+        let mut checks = vec![check("a", State::Works), check("b", State::LeftOut)];
+        assert!(can_trace(&checks));
+        checks.push(check("c", State::Blocks));
+        assert!(!can_trace(&checks));
+    }
+
+    #[test]
+    fn the_report_is_a_table() {
+        let checks = [check("kernel", State::Works), check("sock_send_length", State::LeftOut)];
+        assert_eq!(text(&checks), "ok        kernel            why\nleft out  sock_send_length  why\n");
+    }
+
+    #[test]
+    fn privileges_are_root_or_both_capabilities() {
+        let state = |held| judge_privilege(held).0 == State::Works;
+        assert!(state(1 << CAP_SYS_ADMIN));
+        assert!(state(1 << CAP_BPF | 1 << CAP_PERFMON));
+        assert!(!state(1 << CAP_BPF));
+        assert!(!state(0));
+    }
+}

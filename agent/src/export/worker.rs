@@ -1,0 +1,142 @@
+//! The exporter's own thread: batches, deliveries, complaints.
+
+use super::{Counters, convert, settings::Client};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use std::{
+    io::Write,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{Instant, timeout_at},
+};
+use tracer_engine::{Resource, Span};
+
+/// Spans of a batch, as the specification's batch processor has it.
+const BATCH: usize = 512;
+/// How long a batch waits to be filled: a person who looks at the receiver does not notice.
+const LINGER: Duration = Duration::from_millis(200);
+/// One complaint a minute.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Takes spans from the queue and delivers them, in order.
+pub struct Worker {
+    client: Client,
+    destination: String,
+    counters: Arc<Counters>,
+    complained: Option<Instant>,
+}
+
+impl Worker {
+    /// A worker that delivers by `client`; `destination` says where, in words.
+    pub fn new(client: Client, destination: String, counters: Arc<Counters>) -> Self {
+        Self { client, destination, counters, complained: None }
+    }
+
+    /// Works until the queue is closed and empty. Once it is closed, the first failure ends the work: what
+    /// is left would wait for the same receiver.
+    pub async fn run(mut self, mut queue: Receiver<Arc<Span>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while fill(&mut queue, &mut batch).await {
+            let groups = by_resource(batch.drain(..));
+            for (resource, spans) in groups {
+                let delivered = self.deliver(&resource, spans).await;
+                if !delivered && queue.is_closed() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn deliver(&mut self, resource: &Resource, spans: Vec<SpanData>) -> bool {
+        let count = spans.len() as u64;
+        self.client.exporter.set_resource(&convert::resource(resource));
+        let result = self.client.exporter.export(spans).await;
+        let counter = if result.is_ok() { &self.counters.exported } else { &self.counters.failed };
+        counter.fetch_add(count, Ordering::Relaxed);
+        self.counters.failing.store(result.is_err(), Ordering::Relaxed);
+        if let Err(error) = &result {
+            self.complain(&error.to_string());
+        }
+        result.is_ok()
+    }
+
+    fn complain(&mut self, error: &str) {
+        if self.complained.is_some_and(|last| last.elapsed() < COMPLAIN_EVERY) {
+            return;
+        }
+        self.complained = Some(Instant::now());
+        let reason = self.client.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let text = complaint(
+            &self.destination,
+            reason.as_deref().unwrap_or(error),
+            self.counters.failed.load(Ordering::Relaxed),
+        );
+        // Without standard error there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+fn complaint(destination: &str, reason: &str, failed: u64) -> String {
+    format!(
+        "tracer: cannot deliver spans to {destination}: {reason}; {failed} undelivered so far, tracing goes on. \
+         Is a receiver running there? OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL say where and \
+         how"
+    )
+}
+
+/// Waits for a span, then for more, until there is a batch or [`LINGER`] is over. False when the queue is
+/// closed and empty.
+async fn fill(queue: &mut Receiver<Arc<Span>>, batch: &mut Vec<Arc<Span>>) -> bool {
+    if queue.recv_many(batch, BATCH).await == 0 {
+        return false;
+    }
+    let deadline = Instant::now() + LINGER;
+    while batch.len() < BATCH {
+        let room = BATCH - batch.len();
+        match timeout_at(deadline, queue.recv_many(batch, room)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    true
+}
+
+/// One group for each process, in the order of their first spans: an exporter sends one resource at a time.
+fn by_resource(spans: impl Iterator<Item = Arc<Span>>) -> Vec<(Arc<Resource>, Vec<SpanData>)> {
+    let mut groups: Vec<(Arc<Resource>, Vec<SpanData>)> = Vec::new();
+    for span in spans {
+        let data = convert::span(&span);
+        match groups.iter_mut().find(|(resource, _)| Arc::ptr_eq(resource, &span.resource)) {
+            Some((_, group)) => group.push(data),
+            None => groups.push((span.resource.clone(), vec![data])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{resource, server_span};
+
+    #[test]
+    fn a_batch_is_one_group_for_each_process() {
+        let (a, b) = (resource("a", 1), resource("b", 2));
+        let spans = [&a, &b, &a].map(|r| Arc::new(Span { resource: r.clone(), ..server_span() }));
+        let groups = by_resource(spans.into_iter());
+        let got: Vec<_> = groups.iter().map(|(r, spans)| (r.pid, spans.len())).collect();
+        assert_eq!(got, [(1, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn a_complaint_says_what_where_why_and_what_to_do() {
+        assert_eq!(
+            complaint("http://h:4318 (http/protobuf)", "connection refused", 7),
+            "tracer: cannot deliver spans to http://h:4318 (http/protobuf): connection refused; 7 undelivered so \
+             far, tracing goes on. Is a receiver running there? OTEL_EXPORTER_OTLP_ENDPOINT and \
+             OTEL_EXPORTER_OTLP_PROTOCOL say where and how"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! A live run: watch, run and record are the same with other outlets.
+
+use crate::{
+    Unavailable,
+    cli::{Trace, View},
+    clock,
+    command::Command,
+    describe::describe,
+    export::{Exporter, WhenFull},
+    filter::Filter,
+    live::{self, Until},
+    pipeline::Pipeline,
+    recording::Recorder,
+    source,
+    summary::Summary,
+    view,
+};
+use anyhow::{Context, Result};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+use tracer_engine::{Config, Engine, Time};
+
+/// Traces until something ends it. Exit code 1 when spans were to be exported and none could be.
+///
+/// # Errors
+/// When it cannot start ([`Unavailable`] when that is the kernel's word), or an output fails.
+pub fn run(trace: Trace) -> Result<ExitCode> {
+    let stop = stop_flag()?;
+    let config = config();
+    let recorder = trace.record.as_deref().map(|path| Recorder::create(path, &config)).transpose()?;
+    let exporter = trace.outlets.otlp.then(|| Exporter::start(WhenFull::Drop)).transpose()?;
+    let mut pipeline = Pipeline::new(Engine::new(config))
+        .with_describe(describe)
+        .with_recorder(recorder)
+        .with_filter(Filter::new(trace.outlets.conditions))
+        .with_view(trace.outlets.view.map(view::on_stdout))
+        .with_exporter(exporter);
+
+    let mut source = source::open(trace.source).map_err(Unavailable)?;
+    let command = if trace.command.is_empty() { None } else { Some(Command::start(&trace.command)?) };
+    if let Some(command) = &command {
+        pipeline.only_tree_of(command.pid());
+    }
+    pipeline.ready()?;
+    if trace.outlets.view != Some(View::Json) {
+        say(&ready_text(trace.record.as_deref()));
+    }
+    let until = Until::new(stop, trace.duration.map(after), command);
+    live::run(source.as_mut(), &mut pipeline, until)?;
+    let summary = pipeline.finish(clock::now())?;
+    if trace.outlets.view.is_none() {
+        say(&format!("tracer: {}", view::pretty::totals(&summary)));
+    }
+    Ok(exit_code(&summary))
+}
+
+/// Exit code of a run that went through.
+pub fn exit_code(summary: &Summary) -> ExitCode {
+    if summary.nothing_delivered() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A line for people; without standard error there is nobody to tell.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn ready_text(record: Option<&Path>) -> String {
+    match record {
+        Some(path) => format!("tracer: recording to {}, Ctrl-C ends it", path.display()),
+        None => "tracer: every hook is attached, Ctrl-C ends it".into(),
+    }
+}
+
+/// A flag that SIGINT and SIGTERM set; a second one of them ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::<AtomicBool>::default();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, stop.clone())
+            .and_then(|_| flag::register(signal, stop.clone()))
+            .context("cannot handle signals")?;
+    }
+    Ok(stop)
+}
+
+fn after(duration: Duration) -> Time {
+    Time(clock::now().0.saturating_add(duration.as_nanos().try_into().unwrap_or(u64::MAX)))
+}
+
+fn config() -> Config {
+    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host_id =
+        fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    Config { boot_to_unix_ns: clock::boot_to_unix_ns(), host_name, host_id }
+}

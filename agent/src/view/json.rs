@@ -1,0 +1,216 @@
+//! Spans as JSON, one object a line: a contract with programs.
+//!
+//! - `{"type":"ready"}` once every hook is attached (live only);
+//! - `{"type":"span",..}` for every span that was asked for. Ids are hexadecimal strings, times decimal
+//!   strings, `parent_span_id` is null for a root, `status.code` is `UNSET` or `ERROR` with a `message`;
+//! - `{"type":"stats",..}` at the end.
+//!
+//! Lines are handed over at the end of every batch. Fields may be added; none changes its meaning.
+
+use super::View;
+use crate::summary::Summary;
+use serde_json::{Map, Value as Json, json};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+use tracer_common::lost;
+use tracer_engine::{Span, SpanKind, SpanLink, Status, Time, Value};
+
+/// Writes the contract.
+pub struct JsonView<W> {
+    out: W,
+}
+
+impl<W: Write> JsonView<W> {
+    /// Writes to `out`, which may buffer: it is flushed at the end of every batch.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    fn line(&mut self, object: &Json) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, object)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+impl<W: Write> View for JsonView<W> {
+    fn ready(&mut self) -> io::Result<()> {
+        self.line(&json!({"type": "ready"}))?;
+        self.out.flush()
+    }
+
+    fn span(&mut self, span: &Arc<Span>, matched: bool, _: Time) -> io::Result<()> {
+        if matched { self.line(&span_object(span)) } else { Ok(()) }
+    }
+
+    fn settle(&mut self, _: Time) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(mut self: Box<Self>, summary: &Summary) -> io::Result<()> {
+        self.line(&stats_object(summary))?;
+        self.out.flush()
+    }
+}
+
+fn span_object(span: &Span) -> Json {
+    let mut object = json!({
+        "type": "span",
+        "trace_id": span.trace_id.to_string(),
+        "span_id": span.span_id.to_string(),
+        "parent_span_id": span.parent_span_id.map(|id| id.to_string()),
+        "links": span.links.iter().map(link_object).collect::<Vec<_>>(),
+        "name": span.name,
+        "kind": match span.kind {
+            SpanKind::Server => "SERVER",
+            SpanKind::Client => "CLIENT",
+            SpanKind::Internal => "INTERNAL",
+        },
+        "start_unix_nano": span.start_unix_nano.to_string(),
+        "end_unix_nano": span.end_unix_nano.to_string(),
+        "status": status_object(&span.status),
+        "resource": attributes(span.resource.attributes.iter().map(|(k, v)| (k.as_str(), v))),
+        "attributes": attributes(span.attributes.iter().map(|(k, v)| (*k, v))),
+    });
+    if let Some(state) = &span.trace_state {
+        object["trace_state"] = json!(state);
+    }
+    object
+}
+
+fn link_object(link: &SpanLink) -> Json {
+    json!({
+        "trace_id": link.trace_id.to_string(),
+        "span_id": link.span_id.to_string(),
+        "attributes": attributes(link.attributes.iter().map(|(k, v)| (*k, v))),
+    })
+}
+
+fn status_object(status: &Status) -> Json {
+    match status {
+        Status::Unset => json!({"code": "UNSET"}),
+        Status::Error(message) if message.is_empty() => json!({"code": "ERROR"}),
+        Status::Error(message) => json!({"code": "ERROR", "message": message}),
+    }
+}
+
+fn attributes<'a>(pairs: impl Iterator<Item = (&'a str, &'a Value)>) -> Map<String, Json> {
+    pairs.map(|(key, value)| (key.to_owned(), value_json(value))).collect()
+}
+
+fn value_json(value: &Value) -> Json {
+    match value {
+        Value::Str(text) => json!(text),
+        Value::Int(n) => json!(n),
+        Value::Float(n) => json!(n),
+        Value::Bool(b) => json!(b),
+        Value::Strings(texts) => json!(texts),
+    }
+}
+
+fn stats_object(summary: &Summary) -> Json {
+    let Summary { engine, shown, export, cpu, rss_bytes } = summary;
+    let by_cause: Map<_, _> = lost::NAMES
+        .iter()
+        .zip(engine.lost_by_cause)
+        .map(|(name, n)| ((*name).to_owned(), json!(n)))
+        .collect();
+    let mut object = json!({
+        "type": "stats",
+        "records": engine.records,
+        "lost": engine.lost,
+        "lost_by_cause": by_cause,
+        "spans": engine.spans,
+        "spans_shown": shown,
+        "findings": 0,
+        "cpu_seconds": cpu.as_secs_f64(),
+        "rss_bytes": rss_bytes,
+    });
+    if let Some(delivery) = export {
+        object["export"] = json!({
+            "exported": delivery.exported,
+            "failed": delivery.failed,
+            "dropped": delivery.dropped,
+        });
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{export::Delivery, testing::server_span};
+    use std::time::Duration;
+    use tracer_engine::{Stats, TraceId};
+
+    fn text(act: impl FnOnce(&mut JsonView<&mut Vec<u8>>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        act(&mut JsonView::new(&mut out)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_span_is_one_line_of_the_contract() {
+        let mut span = server_span();
+        span.links.push(SpanLink {
+            trace_id: TraceId([0xab; 16]),
+            span_id: span.span_id,
+            attributes: vec![],
+        });
+        let line = text(|view| view.span(&Arc::new(span), true, Time(0)));
+        assert!(line.ends_with("}\n") && line.lines().count() == 1);
+        let expected = json!({
+            "type": "span",
+            "trace_id": "01010101010101010101010101010101",
+            "span_id": "0101010101010101",
+            "parent_span_id": null,
+            "links": [{"trace_id": "ab".repeat(16), "span_id": "0101010101010101", "attributes": {}}],
+            "name": "GET",
+            "kind": "SERVER",
+            "start_unix_nano": "1772600767089000000",
+            "end_unix_nano": "1772600767101400000",
+            "status": {"code": "ERROR"},
+            "resource": {"process.pid": 812, "service.name": "shop"},
+            "attributes": {
+                "client.address": "10.0.0.9", "client.port": 51234, "http.request.method": "GET",
+                "http.response.status_code": 503, "server.address": "10.0.0.1", "server.port": 8080,
+                "url.path": "/orders",
+            },
+        });
+        assert_eq!(serde_json::from_str::<Json>(&line).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_left_out() {
+        assert_eq!(text(|view| view.span(&Arc::new(server_span()), false, Time(0))), "");
+    }
+
+    #[test]
+    fn values_keep_their_types() {
+        assert_eq!(value_json(&Value::Bool(true)), json!(true));
+        assert_eq!(value_json(&Value::Float(0.5)), json!(0.5));
+        assert_eq!(value_json(&Value::Float(f64::NAN)), Json::Null);
+        assert_eq!(value_json(&Value::Strings(vec!["a".into(), "\u{1}".into()])), json!(["a", "\u{1}"]));
+    }
+
+    #[test]
+    fn ready_and_stats_frame_a_run() {
+        assert_eq!(text(|view| view.ready()), "{\"type\":\"ready\"}\n");
+        let summary = Summary {
+            engine: Stats { records: 9, lost: 3, lost_by_cause: [1, 0, 2, 0], spans: 4, ..Stats::default() },
+            shown: 2,
+            export: Some(Delivery { exported: 1, failed: 0, dropped: 1 }),
+            cpu: Duration::from_millis(1500),
+            rss_bytes: 4096,
+        };
+        assert_eq!(
+            stats_object(&summary),
+            json!({
+                "type": "stats", "records": 9, "lost": 3, "spans": 4, "spans_shown": 2, "findings": 0,
+                "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "unreadable": 0},
+                "cpu_seconds": 1.5, "rss_bytes": 4096, "export": {"exported": 1, "failed": 0, "dropped": 1},
+            })
+        );
+    }
+}
