@@ -1,0 +1,178 @@
+//! A recording: the same traffic gives the same spans, and a file that is none is refused in words.
+
+use anyhow::{Result, ensure};
+use rustix::process::Signal;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::Duration;
+use tracer_tests::servers::{self, Workers};
+use tracer_tests::{Connection, Daemon, Report, Stage, Tracer, environment, tracer};
+
+/// A `tracer record` that is ready.
+fn record(stage: &Stage, file: &Path) -> Result<Daemon> {
+    let mut command = Command::new(environment::tracer()?);
+    command.arg("record").arg("-o").arg(file);
+    let mut daemon = Daemon::start(stage, "recorder", command)?;
+    daemon.wait_until("word that it records", |daemon| daemon.stderr().contains("recording to"))?;
+    Ok(daemon)
+}
+
+fn end(mut recorder: Daemon) -> Result<()> {
+    // What is still on its way to the ring buffer belongs to the recording.
+    sleep(Duration::from_millis(300));
+    recorder.signal(Signal::INT)?;
+    let status = recorder.wait_end()?;
+    ensure!(status.success(), "{status}: {}", recorder.stderr());
+    Ok(())
+}
+
+fn replay(file: &Path) -> Result<Output> {
+    tracer::run(&["replay", "--output", "json", &file.to_string_lossy()])
+}
+
+fn report(output: &Output) -> Result<Report> {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{}: {stderr}", output.status);
+    Report::parse(&String::from_utf8_lossy(&output.stdout), stderr)
+}
+
+/// All of a span but its ids and its times, with its ancestors: two agents see the same, each at its own
+/// nanosecond.
+fn essence(report: &Report) -> Vec<String> {
+    let mut all: Vec<_> = report
+        .spans
+        .iter()
+        .map(|span| {
+            let mut line = String::new();
+            let mut next = Some(span);
+            while let Some(span) = next {
+                line += &format!("{} {} {} ", span.pid(), span.kind, span.json["attributes"]);
+                next = report.parent(span);
+            }
+            line
+        })
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+const EACH: usize = 20;
+
+/// Traffic with everything in it: a proxy, an application, launches, and a connection older than the agents
+/// that `start` gives.
+fn traffic<Agents>(stage: &Stage, start: impl FnOnce() -> Result<Agents>) -> Result<Agents> {
+    let app = servers::gunicorn(stage, Workers::Threads(4))?;
+    let front = servers::nginx_before(stage, &app)?;
+    let mut connection = Connection::open(&front.address)?;
+    connection.get("/before")?;
+    let agents = start()?;
+    for n in 0..EACH {
+        connection.get(&format!("/kept/{n}?ms=1"))?;
+        Connection::open(&front.address)?.get(&format!("/fresh/{n}/launch-says?say={n}"))?;
+    }
+    Ok(agents)
+}
+
+/// A recording of some traffic.
+fn recorded(stage: &Stage) -> Result<PathBuf> {
+    let file = stage.path("f.trc");
+    end(traffic(stage, || record(stage, &file))?)?;
+    Ok(file)
+}
+
+#[test]
+fn a_recording_gives_what_live_gave() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("f.trc");
+    let start = || Ok((record(&stage, &file)?, Tracer::watch(&stage, &[])?));
+    let (recorder, watcher) = traffic(&stage, start)?;
+    // Neither may see the other's last moments, so both end after the traffic has settled.
+    end(recorder)?;
+    let live = watcher.stop()?;
+    live.ensure_nothing_lost()?;
+
+    let first = replay(&file)?;
+    let again = replay(&file)?;
+    // The stats tell of the agent's own time and memory; all before them follows from the recording.
+    let spans = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| line.contains(r#""type":"span""#)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    ensure!(spans(&first) == spans(&again), "two replays differ");
+
+    let replayed = report(&first)?;
+    let named = |report: &Report, path: &str| {
+        report.spans.iter().filter(|span| span.kind == "SERVER" && span.target().starts_with(path)).count()
+    };
+    // nginx's and the application's.
+    ensure!(named(&replayed, "/kept/") + named(&replayed, "/fresh/") == 4 * EACH, "spans are missing");
+    let (live, replayed) = (essence(&live), essence(&replayed));
+    let missing: Vec<_> = live.iter().filter(|line| !replayed.contains(line)).collect();
+    let more: Vec<_> = replayed.iter().filter(|line| !live.contains(line)).collect();
+    ensure!(live == replayed, "only live: {missing:#?}\nonly replayed: {more:#?}");
+    Ok(())
+}
+
+#[test]
+fn replay_needs_no_privilege() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = recorded(&stage)?;
+    let expected = report(&replay(&file)?)?;
+    let copy = stage.path("tracer");
+    fs::copy(environment::tracer()?, &copy)?;
+    std::os::unix::fs::chown(&file, Some(65534), None)?;
+    let mut command = Command::new(environment::program("setpriv")?);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
+    let output = command.arg(copy).args(["replay", "--output", "json"]).arg(&file).output()?;
+    ensure!(report(&output)?.spans == expected.spans, "an ordinary user sees something else");
+    Ok(())
+}
+
+/// Fails unless the file is refused with these words and without a panic.
+fn ensure_refused(stage: &Stage, name: &str, bytes: &[u8], words: &str) -> Result<String> {
+    let file = stage.path(name);
+    fs::write(&file, bytes)?;
+    let output = replay(&file)?;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{name}: {}, not 1: {stderr}", output.status);
+    ensure!(!stderr.contains("panicked"), "{name}: {stderr}");
+    ensure!(stderr.contains(words) && stderr.contains(name), "{name}: {words:?} is not in {stderr:?}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn what_is_no_recording_is_refused() -> Result<()> {
+    let stage = Stage::new()?;
+    ensure_refused(&stage, "empty.trc", b"", "is not a tracer recording")?;
+    ensure_refused(&stage, "foreign.trc", b"\x7fELF and so on, for some time", "is not a tracer recording")?;
+    let missing = tracer::run(&["replay", "/no/such/file.trc"])?;
+    let stderr = String::from_utf8_lossy(&missing.stderr);
+    ensure!(missing.status.code() == Some(1) && stderr.contains("/no/such/file.trc"), "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn a_damaged_recording_is_read_as_far_as_it_goes() -> Result<()> {
+    let stage = Stage::new()?;
+    let whole = fs::read(recorded(&stage)?)?;
+    // The format: 8 bytes of magic, then its version.
+    let mut newer = whole.clone();
+    newer[8..10].copy_from_slice(&u16::MAX.to_le_bytes());
+    ensure_refused(&stage, "newer.trc", &newer, "65535")?;
+    ensure_refused(&stage, "head.trc", &whole[..12], "")?;
+    let early = ensure_refused(&stage, "cut.trc", &whole[..whole.len() / 2], "ends early")?;
+    ensure!(early.contains(r#""type":"stats""#), "nothing of what it holds was shown");
+    for at in [whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        let mut bent = whole.clone();
+        bent[at] ^= 0xff;
+        let file = stage.path("bent.trc");
+        fs::write(&file, &bent)?;
+        let output = replay(&file)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(matches!(output.status.code(), Some(0 | 1)), "byte {at}: {} {stderr}", output.status);
+        ensure!(!stderr.contains("panicked"), "byte {at}: {stderr}");
+    }
+    Ok(())
+}
