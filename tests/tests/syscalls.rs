@@ -1,0 +1,193 @@
+//! Every system call that moves bytes over a socket, on TCP over IPv4 and IPv6 and on unix sockets.
+
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tracer_tests::span::brief;
+use tracer_tests::stage::free_port;
+use tracer_tests::{Address, Connection, Daemon, Report, Span, Stage, Tracer, environment};
+
+/// Bytes of each response's content; as in `moves.c`.
+const CONTENT: i64 = 20_000;
+/// The two halves of a response are 20 ms apart, so a span that ends with the first is caught.
+const MAY_DIFFER: u64 = 10_000_000;
+
+/// How the server receives and how it sends: each call at least once.
+const WAYS: &[(&str, &str)] = &[
+    ("read", "write"),
+    ("recv", "send"),
+    ("recvfrom", "sendto"),
+    ("readv", "writev"),
+    ("recvmsg", "sendmsg"),
+    ("recvmmsg", "sendmmsg"),
+    ("peek", "write"),
+    ("read", "sendfile"),
+    ("read", "splice"),
+    ("read", "uring"),
+];
+
+/// Ways to receive that hand no buffer to the kernel's hook, or pass it by: nothing can be read there.
+const BLIND: &[(&str, &str)] = &[("splice", "write"), ("uring", "write")];
+
+const FAMILIES: &[&str] = &["4", "6", "unix"];
+
+struct Mover {
+    name: String,
+    address: Address,
+    daemon: Daemon,
+}
+
+fn compile(stage: &Stage) -> Result<PathBuf> {
+    let program = stage.path("moves");
+    let mut command = Command::new(environment::program("cc")?);
+    let output = command.args(["-O1", "-o"]).arg(&program).arg(environment::app("moves.c")).output()?;
+    ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(program)
+}
+
+impl Mover {
+    fn start(stage: &Stage, program: &Path, family: &str, (receive, send): (&str, &str)) -> Result<Self> {
+        let name = format!("{family}-{receive}-{send}");
+        let (address, place) = match family {
+            "unix" => {
+                let path = stage.path(&format!("{name}.sock"));
+                (Address::Unix(path.clone()), path.display().to_string())
+            }
+            _ => {
+                let port = free_port()?;
+                let tcp = if family == "4" {
+                    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+                } else {
+                    SocketAddr::from((Ipv6Addr::LOCALHOST, port))
+                };
+                (Address::Tcp(tcp), port.to_string())
+            }
+        };
+        let mut command = Command::new(program);
+        command.args([family, &place, receive, send]);
+        let mut daemon = Daemon::start(stage, &name, command)?;
+        daemon.wait_until("listener", |_| Connection::open(&address).is_ok())?;
+        Ok(Self { name, address, daemon })
+    }
+
+    fn targets(&self) -> [String; 2] {
+        [1, 2].map(|n| format!("/{}/{n}?q=1", self.name))
+    }
+
+    /// Two requests on one connection: the second shows whether the end of the first was found.
+    fn drive(&self) -> Result<()> {
+        let mut connection = Connection::open(&self.address)?;
+        for target in self.targets() {
+            let padding = "a field that makes the head long enough for many pieces";
+            connection.send(
+                format!("GET {target} HTTP/1.1\r\nHost: tests\r\nX-Padding: {padding}\r\n\r\n").as_bytes(),
+            )?;
+            let response = connection.response("GET").with_context(|| self.name.clone())?;
+            ensure!(i64::try_from(response.body.len())? == CONTENT, "{}: {}", self.name, response.head);
+        }
+        Ok(())
+    }
+
+    /// When the last bytes of each response were moved: from, to.
+    fn ends(&self) -> Vec<(u64, u64)> {
+        let text = self.daemon.stdout();
+        let parse = |line: &str| {
+            let (begin, end) = line.split_once(' ')?;
+            Some((begin.parse().ok()?, end.parse().ok()?))
+        };
+        text.lines().filter_map(parse).collect()
+    }
+
+    fn spans<'a>(&self, report: &'a Report, pid: u32) -> Vec<&'a Span> {
+        let prefix = format!("/{}/", self.name);
+        let mut spans = report.of(&BTreeSet::from([pid]));
+        spans.retain(|span| pid == self.daemon.pid() || span.target().starts_with(&prefix));
+        spans
+    }
+
+    /// Fails unless these are the two requests, with their facts and their ends.
+    fn ensure_right(&self, kind: &str, spans: &[&Span]) -> Result<()> {
+        let text = || format!("{}: {kind} spans are wrong:\n{}", self.name, brief(spans.iter().copied()));
+        let targets: Vec<_> = spans.iter().map(|span| span.target()).collect();
+        ensure!(targets == self.targets() && self.ends().len() == 2, "{}", text());
+        for (span, (begin, end)) in spans.iter().zip(self.ends()) {
+            ensure!(span.kind == kind && span.method() == "GET" && span.status() == 200, "{}", text());
+            ensure!(span.end + 1_000_000 >= begin, "ends {} ns early. {}", begin - span.end, text());
+            ensure!(span.end <= end + MAY_DIFFER, "ends {} ns late. {}", span.end - end, text());
+            let size = span.number("http.response.body.size");
+            ensure!(size.is_none_or(|size| size == CONTENT), "a content of {size:?}. {}", text());
+            let transport = if matches!(self.address, Address::Unix(_)) { "unix" } else { "tcp" };
+            ensure!(span.text("network.transport").unwrap_or("tcp") == transport, "{}", span.json);
+            if let Address::Tcp(address) = &self.address {
+                ensure!(span.number("server.port") == Some(i64::from(address.port())), "{}", span.json);
+                let peer = span.text("network.peer.address");
+                ensure!(peer == Some(address.ip().to_string().as_str()), "{}", span.json);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn start_all(stage: &Stage, ways: &[(&str, &str)]) -> Result<Vec<Mover>> {
+    let program = compile(stage)?;
+    let start = |family| ways.iter().map(move |way| (family, *way));
+    FAMILIES.iter().flat_map(start).map(|(family, way)| Mover::start(stage, &program, family, way)).collect()
+}
+
+fn traced(stage: &Stage, movers: &[Mover]) -> Result<Report> {
+    let tracer = Tracer::watch(stage, &[])?;
+    movers.iter().try_for_each(Mover::drive)?;
+    let report = tracer.stop()?;
+    report.ensure_nothing_lost()?;
+    Ok(report)
+}
+
+/// All complaints at once: which of the ways fail says more than that one does.
+fn ensure_none(complaints: impl Iterator<Item = String>) -> Result<()> {
+    let complaints: Vec<_> = complaints.collect();
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn whichever_call_moves_the_bytes() -> Result<()> {
+    let stage = Stage::new()?;
+    let movers = start_all(&stage, WAYS)?;
+    let report = traced(&stage, &movers)?;
+    ensure_none(movers.iter().flat_map(|mover| {
+        let servers = mover.spans(&report, mover.daemon.pid());
+        let clients = mover.spans(&report, std::process::id());
+        [mover.ensure_right("SERVER", &servers), mover.ensure_right("CLIENT", &clients)]
+            .into_iter()
+            .filter_map(|result| result.err().map(|error| error.to_string()))
+    }))
+}
+
+/// What cannot be read is a gap: the other side's spans are right, and nothing is made up.
+#[test]
+fn what_cannot_be_read_is_not_made_up() -> Result<()> {
+    let stage = Stage::new()?;
+    let movers = start_all(&stage, BLIND)?;
+    let report = traced(&stage, &movers)?;
+    ensure_none(movers.iter().flat_map(|mover| {
+        let servers = mover.spans(&report, mover.daemon.pid());
+        let made_up =
+            servers.iter().any(|span| span.kind != "SERVER" || !mover.targets().contains(&span.target()));
+        let made_up = made_up.then(|| format!("{}: made up:\n{}", mover.name, brief(servers)));
+        let clients = mover.spans(&report, std::process::id());
+        mover.ensure_right("CLIENT", &clients).err().map(|error| error.to_string()).into_iter().chain(made_up)
+    }))
+}
+
+/// Without the tracer: the program moves what it says by every call.
+#[test]
+fn the_program_answers_by_every_call() -> Result<()> {
+    let stage = Stage::new()?;
+    for mover in start_all(&stage, WAYS)?.iter().chain(&start_all(&stage, BLIND)?) {
+        mover.drive()?;
+        ensure!(mover.ends().len() == 2, "{}: {:?}", mover.name, mover.ends());
+    }
+    Ok(())
+}
