@@ -1,7 +1,7 @@
 //! Reads a whole head: what conforms by httparse, the rest line by line.
 
 use super::head::{Field, Head, MAX_FIELDS, Span};
-use super::start_line::{MAX_METHOD, StartLine, is_token_char};
+use super::start_line::{StartLine, is_token_char};
 use super::{Deviations, Loss, MAX_HEAD, Role};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
@@ -17,8 +17,6 @@ pub(super) fn strict(role: Role, input: &[u8]) -> Option<(Head, usize)> {
             let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(input, &mut room) else {
                 return None;
             };
-            // Longer ones are no HTTP: the other way says so.
-            request.method.filter(|method| method.len() <= MAX_METHOD)?;
             (length, request.headers)
         }
         Role::Response => {
@@ -30,6 +28,7 @@ pub(super) fn strict(role: Role, input: &[u8]) -> Option<(Head, usize)> {
         }
     };
     let raw = &input[..length];
+    // It also refuses the methods that are too long for this parser, though not for httparse.
     let mut start = start_line(role, raw)?;
     start.deviations |= Deviations::BARE_LF.when(has_bare_lf(raw));
     let fields = headers
