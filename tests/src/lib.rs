@@ -7,6 +7,7 @@
 pub mod environment;
 pub mod process;
 pub mod servers;
+pub mod sink;
 pub mod span;
 pub mod stage;
 pub mod tracer;
@@ -15,6 +16,7 @@ pub mod wire;
 
 pub use process::Daemon;
 pub use servers::Server;
+pub use sink::Sink;
 pub use span::Span;
 pub use stage::Stage;
 pub use tracer::{Report, Tracer};

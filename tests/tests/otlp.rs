@@ -1,0 +1,177 @@
+//! Spans arrive: in a sink of the tests, exactly, and in a receiver that others wrote.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Instant;
+use tracer_tests::process::PATIENCE;
+use tracer_tests::servers::{self, Workers};
+use tracer_tests::stage::free_port;
+use tracer_tests::{Connection, Daemon, Report, Sink, Stage, Tracer, environment};
+
+/// Two servers, a proxied request and a launch.
+fn traffic(stage: &Stage, variables: &[(&str, &str)]) -> Result<Report> {
+    let app = servers::gunicorn(stage, Workers::Sync(2))?;
+    let front = servers::nginx_before(stage, &app)?;
+    let tracer = Tracer::watch_with(stage, &["--otlp"], variables)?;
+    for n in 0..10 {
+        Connection::open(&front.address)?.get(&format!("/exported/{n}"))?;
+    }
+    Connection::open(&front.address)?.get("/exported/launch-id")?;
+    let agent = tracer.pid();
+    let report = tracer.stop()?;
+    let own: Vec<_> = report.spans.iter().filter(|span| span.pid() == agent).collect();
+    ensure!(own.is_empty(), "the agent's own traffic: {own:?}");
+    let exported: Vec<_> = report.spans.iter().filter(|span| span.target() == "/v1/traces").collect();
+    ensure!(exported.is_empty(), "the agent's deliveries became spans: {exported:?}");
+    Ok(report)
+}
+
+/// By trace and span id, without what only the JSON line has.
+fn by_id(spans: impl Iterator<Item = Value>) -> Result<BTreeMap<String, Value>> {
+    let mut map = BTreeMap::new();
+    for mut span in spans {
+        let object = span.as_object_mut().context("a span is an object")?;
+        for only_there in ["type", "links", "status", "trace_state"] {
+            object.remove(only_there);
+        }
+        let parent = object.entry("parent_span_id").or_insert(Value::Null);
+        if parent.is_null() {
+            *parent = Value::from("");
+        }
+        object["attributes"] = sorted(&object["attributes"]);
+        object["resource"] = sorted(&object["resource"]);
+        let id = format!("{} {}", object["trace_id"], object["span_id"]);
+        ensure!(map.insert(id.clone(), span).is_none(), "{id} was delivered twice");
+    }
+    Ok(map)
+}
+
+fn sorted(object: &Value) -> Value {
+    let pairs: BTreeMap<_, _> = object.as_object().into_iter().flatten().collect();
+    Value::Object(pairs.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>())
+}
+
+fn ensure_intact(report: &Report, sink: &Sink, gzip: bool) -> Result<()> {
+    let deliveries = sink.deliveries();
+    ensure!(!deliveries.is_empty() && deliveries.iter().all(|delivery| delivery.gzip == gzip), "compression");
+    let arrived = by_id(deliveries.iter().flat_map(|delivery| delivery.spans()))?;
+    let printed = by_id(report.spans.iter().map(|span| span.json.clone()))?;
+    ensure!(printed.len() >= 4 * 11, "only {} spans", printed.len());
+    for (id, span) in &printed {
+        let twin = arrived.get(id).with_context(|| format!("not delivered: {span}"))?;
+        ensure!(twin == span, "printed  {span}\narrived  {twin}");
+    }
+    ensure!(arrived.len() == printed.len(), "{} arrived, {} printed", arrived.len(), printed.len());
+
+    let mut resources: BTreeMap<u64, Value> = BTreeMap::new();
+    for span in deliveries.iter().flat_map(|delivery| delivery.spans()) {
+        let resource = sorted(&span["resource"]);
+        let pid = resource["process.pid"].as_u64().context("a resource without process.pid")?;
+        let first = resources.entry(pid).or_insert_with(|| resource.clone());
+        ensure!(*first == resource, "two resources of process {pid}: {first} and {resource}");
+    }
+    Ok(())
+}
+
+#[test]
+fn over_grpc_with_gzip() -> Result<()> {
+    let stage = Stage::new()?;
+    let sink = Sink::grpc()?;
+    let report = traffic(
+        &stage,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ],
+    )?;
+    ensure_intact(&report, &sink, true)
+}
+
+#[test]
+fn over_http() -> Result<()> {
+    let stage = Stage::new()?;
+    let sink = Sink::http()?;
+    let report = traffic(
+        &stage,
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
+    )?;
+    ensure_intact(&report, &sink, false)
+}
+
+/// A receiver that others wrote, and that logs what it got.
+fn into_rotel(protocol: &str, compression: &str) -> Result<()> {
+    let stage = Stage::new()?;
+    let (grpc, http) = (free_port()?, free_port()?);
+    let mut command = Command::new(environment::rotel()?);
+    command.args(["start", "--exporter", "blackhole", "--debug-log", "traces"]);
+    command.args(["--debug-log-verbosity", "detailed"]);
+    command.args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")]);
+    command.args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")]);
+    command.arg("--pid-file").arg(stage.path("rotel.pid"));
+    let mut rotel = Daemon::start(&stage, "rotel", command)?;
+    let port = if protocol == "grpc" { grpc } else { http };
+    rotel.wait_until("listener", |_| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())?;
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let report = traffic(
+        &stage,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
+        ],
+    )?;
+    rotel.wait_until("log of every span", |rotel| {
+        let log = rotel.stdout() + &rotel.stderr();
+        report.spans.iter().all(|span| log.contains(&span.span_id) && log.contains(&span.trace_id))
+    })
+}
+
+#[test]
+fn into_rotel_over_grpc_with_gzip() -> Result<()> {
+    into_rotel("grpc", "gzip")
+}
+
+#[test]
+fn into_rotel_over_http() -> Result<()> {
+    into_rotel("http/protobuf", "none")
+}
+
+/// Nobody listens: the spans are printed all the same, the complaint is clear, and it ends.
+#[test]
+fn into_nothing() -> Result<()> {
+    let stage = Stage::new()?;
+    let app = servers::node(&stage)?;
+    for protocol in ["grpc", "http/protobuf"] {
+        let endpoint = format!("http://127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(environment::tracer()?);
+        command.args(["watch", "--output", "json", "--otlp", "--for", "2s"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        let begin = Instant::now();
+        let mut tracer = Daemon::start(&stage, "tracer", command)?;
+        tracer.wait_until("ready", |tracer| tracer.stdout().contains("ready"))?;
+        Connection::open(&app.address)?.get("/undelivered")?;
+        let status = tracer.wait_end()?;
+        let stderr = tracer.stderr();
+        ensure!(status.code() == Some(1), "{protocol}: {status}: {stderr}");
+        ensure!(stderr.contains(&endpoint) && !stderr.contains("panicked"), "{protocol}: {stderr}");
+        let report = Report::parse(&tracer.stdout(), stderr)?;
+        ensure!(report.of(&app.pids()).len() == 1, "{protocol}: {:?}", report.spans);
+        ensure!(begin.elapsed() < PATIENCE, "{protocol}: it hung");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_protocol_that_is_none_is_refused() -> Result<()> {
+    let _stage = Stage::new()?;
+    let mut command = Command::new(environment::tracer()?);
+    command.args(["watch", "--otlp"]).env("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon");
+    let output = command.output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(matches!(output.status.code(), Some(1 | 2)), "{}: {stderr}", output.status);
+    ensure!(stderr.contains("pigeon") && stderr.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{stderr}");
+    Ok(())
+}
