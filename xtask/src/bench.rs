@@ -3,15 +3,18 @@
 
 mod agent;
 mod cpu;
+mod load;
 mod report;
 
-use crate::process::{Background, is_root, output, say};
+use crate::process::{Background, is_root, say};
 use crate::project::{Profile, Project};
 use crate::stack::{Directory, free_port};
 use crate::{build, packages, test};
 use agent::Agent;
 use anyhow::{Context, Result, bail};
+use load::{Load, Pace};
 use report::{AgentSample, Sample, Series};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -22,23 +25,18 @@ const NGINX: &str = include_str!("bench/nginx.conf");
 const PROGRAMS: [(&str, &str); 3] = [("nginx", "nginx-light"), ("wrk", "wrk"), ("taskset", "util-linux")];
 
 /// The server has a CPU to itself; load generator and agent share the next one, as on a busy node.
-const SERVER_CPU: &str = "0";
-const OTHER_CPU: &str = "1";
+const SERVER_CPU: usize = 0;
+const OTHER_CPU: usize = 1;
 /// How long the agent gets to work off what is left of a load.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// A way to ask nginx.
-struct Load {
-    name: &'static str,
-    path: &'static str,
-    connections: u32,
-}
-
+/// Each request is four socket operations on this machine from memory, and eight when proxied: the steady
+/// loads make 100,000 operations a second.
 const LOADS: [Load; 4] = [
-    Load { name: "nginx from memory, 1 connection", path: "/memory", connections: 1 },
-    Load { name: "nginx from memory, 16 connections", path: "/memory", connections: 16 },
-    Load { name: "nginx in front of itself, 1 connection", path: "/proxied", connections: 1 },
-    Load { name: "nginx in front of itself, 16 connections", path: "/proxied", connections: 16 },
+    Load { name: "from memory, steady", path: "/memory", pace: Pace::Steady(25_000) },
+    Load { name: "from memory, full speed", path: "/memory", pace: Pace::Full(16) },
+    Load { name: "proxied, steady", path: "/proxied", pace: Pace::Steady(12_500) },
+    Load { name: "proxied, full speed", path: "/proxied", pace: Pace::Full(16) },
 ];
 
 /// Runs every load `rounds` times both ways, for `seconds` each; prints a table, writes `target/bench.json`.
@@ -52,6 +50,11 @@ pub fn bench(project: &Project, rounds: u32, seconds: u32) -> Result<()> {
     }
     packages::install_programs(&PROGRAMS)?;
     let tracer = build::build(project, Profile::Release)?;
+
+    // What is started from here on inherits it, but for the server.
+    let mut others = CpuSet::new();
+    others.set(OTHER_CPU);
+    sched_setaffinity(None, &others).with_context(|| format!("cannot move to CPU {OTHER_CPU}"))?;
 
     let directory = Directory::new()?;
     let port = free_port()?;
@@ -80,7 +83,7 @@ fn start_nginx(directory: &Directory, port: u16) -> Result<Background> {
     let nginx = directory.nginx(&NGINX.replace("@PORT@", &port.to_string()))?;
     let mut pinned = Command::new("taskset");
     // It becomes nginx by exec, so the process id stays.
-    pinned.args(["--cpu-list", SERVER_CPU]).arg(nginx.get_program()).args(nginx.get_args());
+    pinned.args(["--cpu-list", &SERVER_CPU.to_string()]).arg(nginx.get_program()).args(nginx.get_args());
     directory.start_server("nginx", &mut pinned, port)
 }
 
@@ -91,16 +94,16 @@ fn measure(
     port: u16,
     seconds: u32,
 ) -> Result<Sample> {
-    let agent = tracer.map(|tracer| Agent::start(tracer.as_ref(), OTHER_CPU)).transpose()?;
+    let agent = tracer.map(|tracer| Agent::start(tracer.as_ref())).transpose()?;
     let agent_before = agent.as_ref().map(|agent| cpu::time(agent.pid())).transpose()?;
     let server_before = cpu::time(server.pid())?;
-    let (requests, took) = run_wrk(load, port, seconds)?;
+    let done = load.run(port, seconds)?;
     let server_us = micros(cpu::time(server.pid())? - server_before);
     let agent = match (agent, agent_before) {
         (Some(agent), Some(before)) => Some(finish(agent, before)?),
         _ => None,
     };
-    Ok(Sample { requests, seconds: took, server_us, agent })
+    Ok(Sample { done, server_us, agent })
 }
 
 fn finish(agent: Agent, cpu_before: Duration) -> Result<AgentSample> {
@@ -124,39 +127,6 @@ fn finish(agent: Agent, cpu_before: Duration) -> Result<AgentSample> {
     })
 }
 
-/// Puts the load on; returns the number of requests and the seconds they took.
-fn run_wrk(load: &Load, port: u16, seconds: u32) -> Result<(f64, f64)> {
-    let connections = load.connections.to_string();
-    let said = output(
-        Command::new("taskset")
-            .args(["--cpu-list", OTHER_CPU, "wrk", "--threads", "1", "--connections", &connections])
-            .args(["--duration", &format!("{seconds}s"), &format!("http://127.0.0.1:{port}{}", load.path)]),
-    )?;
-    if said.contains("Non-2xx") || said.contains("Socket errors") {
-        bail!("wrk saw errors, so its figures mean nothing:\n{said}");
-    }
-    parse_wrk(&said).with_context(|| format!("cannot read wrk's report:\n{said}"))
-}
-
-/// Reads `123456 requests in 3.00s, 20.15MB read`.
-fn parse_wrk(said: &str) -> Option<(f64, f64)> {
-    let (requests, rest) = said.lines().find_map(|line| line.trim().split_once(" requests in "))?;
-    let (took, _) = rest.split_once("s,")?;
-    Some((requests.parse().ok()?, took.parse().ok()?))
-}
-
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wrk_is_understood() {
-        let said = "Running 3s test @ http://127.0.0.1:1/\n  426789 requests in 3.10s, 60.00MB read\nRequests/sec: 1\n";
-        assert_eq!(parse_wrk(said), Some((426_789.0, 3.1)));
-        assert_eq!(parse_wrk("unable to connect"), None);
-    }
 }

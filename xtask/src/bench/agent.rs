@@ -27,16 +27,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it on the CPUs of `taskset`'s list and waits until it is ready.
-    pub fn start(tracer: &Path, cpus: &str) -> Result<Self> {
+    /// Starts it and waits until it is ready.
+    pub fn start(tracer: &Path) -> Result<Self> {
         let started = Instant::now();
         let mut process = Background::start(
             "tracer",
-            Command::new("taskset")
-                .args(["--cpu-list", cpus])
-                .arg(tracer)
-                .args(["watch", "--output", "json"])
-                .stdout(Stdio::piped()),
+            Command::new(tracer).args(["watch", "--output", "json"]).stdout(Stdio::piped()),
         )?;
         let stdout = process.child().stdout.take().context("tracer has no standard output")?;
         let (sender, first_line) = channel();

@@ -1,15 +1,14 @@
 //! What the benchmarks found: medians over the rounds, as a table for people and as JSON for programs.
 
+use super::load::Done;
 use serde_json::{Value, json};
 use std::fs;
 
 /// One load once, with or without an agent.
 #[derive(Debug)]
 pub struct Sample {
-    /// Requests that were answered.
-    pub requests: f64,
-    /// How long the load ran.
-    pub seconds: f64,
+    /// What the load did.
+    pub done: Done,
     /// CPU time of the server.
     pub server_us: f64,
     /// What the agent did meanwhile, if there was one.
@@ -53,16 +52,16 @@ impl Series {
 
     fn summary(&self) -> Value {
         let [bare, traced] =
-            [false, true].map(|it| self.median(it, |sample| sample.server_us / sample.requests));
+            [false, true].map(|it| self.median(it, |sample| sample.server_us / sample.done.requests));
         let [rate, traced_rate] =
-            [false, true].map(|it| self.median(it, |sample| sample.requests / sample.seconds));
+            [false, true].map(|it| self.median(it, |sample| sample.done.requests / sample.done.seconds));
         json!({
             "load": self.name,
             "server_us_per_request": { "bare": bare, "traced": traced, "ratio": traced / bare },
             "requests_per_second": { "bare": rate, "traced": traced_rate },
-            "agent_us_per_request": median(self.agents().map(|(sample, agent)| agent.cpu_us / sample.requests)),
+            "agent_us_per_request": median(self.agents().map(|(sample, agent)| agent.cpu_us / sample.done.requests)),
             "agent_us_per_span": median(self.agents().map(|(_, agent)| agent.cpu_us / agent.spans)),
-            "records_per_second": median(self.agents().map(|(sample, agent)| agent.records / sample.seconds)),
+            "records_per_second": median(self.agents().map(|(sample, agent)| agent.records / sample.done.seconds)),
             "records": self.agents().map(|(_, agent)| agent.records).sum::<f64>(),
             "lost": self.agents().map(|(_, agent)| agent.lost).sum::<f64>(),
             "spans": self.agents().map(|(_, agent)| agent.spans).sum::<f64>(),
@@ -95,8 +94,8 @@ pub fn to_table(report: &Value) -> String {
         text(&machine["kernel"]),
         report["rounds"]
     );
-    table += "| load | req/s bare | traced | server CPU per request bare | traced | ratio | agent CPU per request \
-              | per span | records/s | lost | RSS | ready |\n";
+    table += "| nginx | requests/s alone | traced | its CPU per request alone | traced | ratio \
+              | agent's CPU per request | per span | records/s | lost | RSS | ready in |\n";
     table += &format!("|{}\n", " --- |".repeat(12));
     for load in report["loads"].as_array().into_iter().flatten() {
         let (rate, server) = (&load["requests_per_second"], &load["server_us_per_request"]);
@@ -164,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_report_has_a_row_for_each_load() {
-        let sample = |server_us, agent| Sample { requests: 100.0, seconds: 2.0, server_us, agent };
+        let sample =
+            |server_us, agent| Sample { done: Done { requests: 100.0, seconds: 2.0 }, server_us, agent };
         let agent = AgentSample {
             ready_ms: 300.0,
             cpu_us: 800.0,
