@@ -49,10 +49,8 @@ pub struct Sock {
     pub netns: u32,
     /// [`AF_UNIX`], [`AF_INET`] or [`AF_INET6`].
     pub family: u16,
-    /// TCP state (`TCP_ESTABLISHED` is 1), or the kernel's equivalent of it for unix sockets.
-    pub state: u8,
     /// Zero.
-    pub pad: u8,
+    pub pad: u16,
     /// Local port, host order; 0 for unix sockets.
     pub local_port: u16,
     /// Remote port, host order; 0 for unix sockets.

@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Address, header},
     layout,
-    maps::{count_lost, deliver},
+    maps::{SOCKETS, count_lost, deliver},
 };
 use tracer_common::{Sock, TcpState, kind, lost, tcp_state};
 
@@ -13,6 +13,10 @@ pub fn state_changed(sk: u64, old: i32, new: i32) {
     let (old, new) = (old as u8, new as u8);
     if !matters(old, new) {
         return;
+    }
+    if !is_sending_end(new) {
+        // Another connection begins or ends at this address.
+        let _ = SOCKETS.remove(sk);
     }
     let sk = Address(sk);
     let Some(head) = kernel::stream_socket(sk) else { return };
@@ -25,10 +29,16 @@ pub fn state_changed(sk: u64, old: i32, new: i32) {
 #[inline(always)]
 fn matters(old: u8, new: u8) -> bool {
     match new {
-        tcp_state::SYN_SENT | tcp_state::ESTABLISHED | tcp_state::FIN_WAIT1 | tcp_state::LAST_ACK => true,
+        tcp_state::SYN_SENT | tcp_state::ESTABLISHED => true,
         tcp_state::CLOSE => old != tcp_state::LISTEN,
-        _ => false,
+        _ => is_sending_end(new),
     }
+}
+
+/// The process will send nothing more.
+#[inline(always)]
+fn is_sending_end(new: u8) -> bool {
+    new == tcp_state::FIN_WAIT1 || new == tcp_state::LAST_ACK
 }
 
 #[inline(always)]

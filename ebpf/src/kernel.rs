@@ -122,14 +122,9 @@ pub fn describe(sk: Address, head: &SockHead, sock: &mut Sock) -> Option<()> {
     sock.peer = 0;
     sock.netns = sk.follow(layout!(sock_net))?.read(layout!(net_inum))?;
     sock.family = head.family;
-    sock.state = head.state;
     sock.pad = 0;
     sock.pad2 = 0;
-    // A socket that no process holds (not accepted yet, or closed) has no file.
-    sock.inode = match sk.follow(layout!(sock_socket)) {
-        Some(socket) => socket.read(layout!(socket_ino))?,
-        None => 0,
-    };
+    sock.inode = inode(sk)?;
     if head.family == AF_UNIX {
         if let Some(peer) = sk.follow(layout!(unix_peer)) {
             sock.peer = sock_id(peer);
@@ -147,6 +142,15 @@ pub fn describe(sk: Address, head: &SockHead, sock: &mut Sock) -> Option<()> {
         sock.remote = sk.read(layout!(sock_v6_daddr))?;
     }
     Some(())
+}
+
+/// Inode of the socket's file: 0 when no process holds it (not accepted yet, or closed).
+#[inline(always)]
+pub fn inode(sk: Address) -> Option<u64> {
+    match sk.follow(layout!(sock_socket)) {
+        Some(socket) => socket.read(layout!(socket_ino)),
+        None => Some(0),
+    }
 }
 
 /// An IPv4 address as IPv6 writes it (RFC 4291, 2.5.5.2).

@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use core::ptr::addr_of;
-use tracer_common::{KernelLayout, Settings, lost};
+use tracer_common::{KernelLayout, Settings, Sock, lost};
 
 /// Set by the agent before loading; read only through [`layout`] and [`settings`].
 #[unsafe(no_mangle)]
@@ -23,27 +23,37 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::CAUSES, 0);
 
-/// Sockets whose bytes nobody wants: id to inode, written by the agent. The bound is the number of
-/// busy connections of a big node; past it the least used one is reported again, and muted again.
+/// What stays true of a stream socket while it lives, by its address: read from the kernel once, not at
+/// every operation. An entry of a TCP socket ends with the socket (`inet_sock_set_state`), one of a unix
+/// socket is checked against the inode. Past the bound, twice the connections of a busy node, the least
+/// used one is read anew.
+#[map]
+pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768, 0);
+
+/// Sockets whose bytes nobody wants: [`Sock::id`] to inode, written by the agent. Past the bound the
+/// least used one is reported again, and muted again.
 #[map]
 pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
-
-/// Bytes that a unix stream socket moved since it was first seen. Past the bound the least used one
-/// starts anew at 0, which the engine takes as a gap.
-#[map]
-pub static UNIX_COUNTS: LruHashMap<u64, UnixCount> = LruHashMap::with_max_entries(8192, 0);
 
 /// Which message of a `sendmmsg` a thread has reached. An entry lives during one call.
 #[map]
 pub static SENDMMSG: HashMap<u32, SendMmsg> = HashMap::with_max_entries(1024, 0);
 
-/// See [`UNIX_COUNTS`].
+/// See [`SOCKETS`].
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct UnixCount {
-    pub inode: u64,
+pub struct Known {
+    pub sock: Sock,
+    /// Bytes sent since it was first seen; unix sockets only.
     pub sent: u64,
+    /// Bytes received since it was first seen; unix sockets only.
     pub received: u64,
+    /// TCP sequence number behind what was received last.
+    pub receive_next: u32,
+    /// Operations so far, wrapping.
+    pub operations: u32,
+    /// Nobody wants its bytes.
+    pub muted: bool,
 }
 
 /// See [`SENDMMSG`].

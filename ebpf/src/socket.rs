@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Address, SockHead, copy_from_user, header},
     layout,
-    maps::{MUTED, UNIX_COUNTS, UnixCount, count_lost, deliver, settings},
+    maps::{Known, MUTED, SOCKETS, count_lost, deliver, settings},
     syscall::{self, Buffers},
 };
 use aya_ebpf::{macros::map, maps::PerCpuArray};
@@ -58,6 +58,10 @@ const EINTR: i32 = -4;
 const ERESTARTNOHAND: i32 = -514;
 const ERESTARTSYS: i32 = -512;
 
+/// A socket's mute is looked up at every so many of its operations: what was asked for takes a moment,
+/// and the others cost nothing.
+const MUTE_CHECK: u32 = 8;
+
 /// `sock_send_length` and `sock_recv_length`: an operation on `sk` ended with `ret`.
 #[inline(always)]
 pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
@@ -65,20 +69,19 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
         return;
     }
     let sk = Address(sk);
-    let Some(head) = kernel::stream_socket(sk) else { return };
-    // SAFETY: the value is a copy of plain integers, written whole by the agent.
-    let muted = unsafe { MUTED.get(kernel::sock_id(sk)) }.copied();
+    let Some(known) = known(sk) else { return };
+    // SAFETY: a map value. Two threads on one socket may miscount, which the engine takes as an overlap
+    // of what they moved.
+    let known = unsafe { &mut *known };
+    if is_muted(known) {
+        return;
+    }
     let (Some(scratch), Some(progress)) = (SCRATCH.get_ptr_mut(0), PROGRESS.get_ptr_mut(0)) else { return };
     // SAFETY: values of per-CPU maps; the tracepoint runs with preemption off and the program does
     // not nest with itself.
     let (data, progress) = unsafe { (&mut (*scratch).data, &mut *progress) };
-    if kernel::describe(sk, &head, &mut data.sock).is_none() {
-        return count_lost(lost::UNREADABLE);
-    }
-    if muted == Some(data.sock.inode) {
-        return;
-    }
-    match offset(sk, &head, &data.sock, ret, direction) {
+    data.sock = known.sock;
+    match offset(sk, known, ret, direction) {
         Some(offset) => data.offset = offset,
         None => return count_lost(lost::UNREADABLE),
     }
@@ -87,6 +90,41 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     data.pad = 0;
     // SAFETY: as above.
     unsafe { report(scratch, progress, flags) };
+}
+
+/// What is known of a stream socket; nothing for any other kind.
+#[inline(always)]
+fn known(sk: Address) -> Option<*mut Known> {
+    if let Some(known) = SOCKETS.get_ptr_mut(sk.0) {
+        // SAFETY: a map value.
+        let sock = unsafe { &(*known).sock };
+        // A unix socket ends without a hook, and its address may be another's.
+        if sock.family != AF_UNIX || kernel::inode(sk) == Some(sock.inode) {
+            return Some(known);
+        }
+    }
+    let head = kernel::stream_socket(sk)?;
+    let mut known =
+        Known { sock: Sock::default(), sent: 0, received: 0, receive_next: 0, operations: 0, muted: false };
+    if kernel::describe(sk, &head, &mut known.sock).is_none() {
+        count_lost(lost::UNREADABLE);
+        return None;
+    }
+    if head.family == AF_UNIX {
+        unix_seen(sk, &known.sock);
+    }
+    SOCKETS.insert(sk.0, known, 0).ok()?;
+    SOCKETS.get_ptr_mut(sk.0)
+}
+
+#[inline(always)]
+fn is_muted(known: &mut Known) -> bool {
+    known.operations = known.operations.wrapping_add(1);
+    if !known.muted && known.operations % MUTE_CHECK == 0 {
+        // SAFETY: the value is copied at once.
+        known.muted = unsafe { MUTED.get(known.sock.id) }.copied() == Some(known.sock.inode);
+    }
+    known.muted
 }
 
 /// Peeks move nothing, and what will be tried again has not happened yet.
@@ -101,46 +139,34 @@ fn worth_reporting(ret: i32, flags: i32, direction: u8) -> bool {
 
 /// The place of the operation's first byte in its stream.
 #[inline(always)]
-fn offset(sk: Address, head: &SockHead, sock: &Sock, ret: i32, direction: u8) -> Option<u64> {
+fn offset(sk: Address, known: &mut Known, ret: i32, direction: u8) -> Option<u64> {
     let moved = if ret > 0 { ret as u32 } else { 0 };
-    if head.family == AF_UNIX {
-        return unix_offset(sk, sock, moved, direction);
+    if known.sock.family == AF_UNIX {
+        let total = if direction == direction::SEND { &mut known.sent } else { &mut known.received };
+        let before = *total;
+        *total = before + u64::from(moved);
+        return Some(before);
     }
     if direction == direction::SEND {
         return Some(u64::from(sk.read::<u32>(layout!(tcp_write_seq))?.wrapping_sub(moved)));
     }
     let mut end = sk.read::<u32>(layout!(tcp_copied_seq))?;
-    // A FIN takes a sequence number, which tcp_recvmsg counts as read when it reaches it.
-    let fin_received = head.state != tcp_state::ESTABLISHED
-        && head.state != tcp_state::FIN_WAIT1
-        && head.state != tcp_state::FIN_WAIT2;
-    if fin_received && end == sk.read::<u32>(layout!(tcp_rcv_nxt))? && moved > 0 {
+    // A FIN takes a sequence number, which tcp_recvmsg counts as read when it reaches it. It cannot have
+    // when this follows right on what was received before.
+    if end.wrapping_sub(moved) != known.receive_next && moved > 0 && is_at_fin(sk, end)? {
         end = end.wrapping_sub(1);
     }
+    known.receive_next = end;
     Some(u64::from(end.wrapping_sub(moved)))
 }
 
+/// Whether all that the peer sent was read, and its FIN too.
 #[inline(always)]
-fn unix_offset(sk: Address, sock: &Sock, moved: u32, direction: u8) -> Option<u64> {
-    let moved = u64::from(moved);
-    let count = match UNIX_COUNTS.get_ptr_mut(sock.id) {
-        // SAFETY: a map value; two threads on one socket may miscount, which the engine takes as an
-        // overlap.
-        Some(count) if unsafe { (*count).inode } == sock.inode => count,
-        _ => {
-            unix_seen(sk, sock);
-            let fresh = UnixCount { inode: sock.inode, sent: 0, received: 0 };
-            UNIX_COUNTS.insert(sock.id, fresh, 0).ok()?;
-            UNIX_COUNTS.get_ptr_mut(sock.id)?
-        }
-    };
-    // SAFETY: as above.
-    unsafe {
-        let total = if direction == direction::SEND { &mut (*count).sent } else { &mut (*count).received };
-        let before = *total;
-        *total = before + moved;
-        Some(before)
-    }
+fn is_at_fin(sk: Address, copied: u32) -> Option<bool> {
+    let state = sk.read::<SockHead>(0)?.state;
+    let open =
+        state == tcp_state::ESTABLISHED || state == tcp_state::FIN_WAIT1 || state == tcp_state::FIN_WAIT2;
+    Some(!open && copied == sk.read::<u32>(layout!(tcp_rcv_nxt))?)
 }
 
 /// Tells the names of a unix socket and its peer.
