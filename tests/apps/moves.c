@@ -4,7 +4,7 @@
  *
  * FAMILY is 4, 6 or unix. One connection at a time, kept open; requests have no content. The content of each
  * response is CONTENT bytes; the call named by SEND moves them, in two halves a little apart. With sendfile,
- * splice and uring the head goes by write before. For each response it prints a line
+ * splice and uring the head goes by write before. Vectors have PIECES buffers, with "longv" MANY. For each response it prints a line
  * "BEGIN END", nanoseconds since the epoch: when its last byte began to move and when it had.
  */
 #define _GNU_SOURCE
@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONTENT = 20000, PIECES = 40 };
+enum { CONTENT = 20000, PIECES = 24, MANY = 100 };
 
 static const char *receive_by, *send_by;
 static char content[CONTENT];
@@ -94,7 +95,7 @@ static ssize_t splice_in(int fd, char *buffer, size_t room)
 
 static ssize_t receive(int fd, char *buffer, size_t room)
 {
-    struct iovec iov[PIECES];
+    struct iovec iov[MANY];
     struct mmsghdr many[2] = {0};
     struct msghdr message = {.msg_iov = iov};
     if (is(receive_by, "read"))
@@ -117,7 +118,9 @@ static ssize_t receive(int fd, char *buffer, size_t room)
         return recv(fd, buffer, room, 0);
     }
     /* Small pieces, so that a request head needs many of them. */
-    message.msg_iovlen = cut(iov, buffer, PIECES * 5, PIECES);
+    if (is(receive_by, "longv"))
+        return readv(fd, iov, cut(iov, buffer, MANY * 2, MANY));
+    message.msg_iovlen = cut(iov, buffer, PIECES * 10, PIECES);
     if (is(receive_by, "readv"))
         return readv(fd, iov, PIECES);
     if (is(receive_by, "recvmsg"))
@@ -146,7 +149,7 @@ static ssize_t splice_out(int fd, off_t offset, size_t length)
 /* `offset` is where the buffer stands in the file; the head stands nowhere. */
 static ssize_t send_by_name(int fd, char *buffer, size_t length, off_t offset)
 {
-    struct iovec iov[PIECES];
+    struct iovec iov[MANY];
     struct mmsghdr many[2] = {0};
     struct msghdr message = {.msg_iov = iov};
     if (offset >= 0 && is(send_by, "sendfile"))
@@ -161,6 +164,8 @@ static ssize_t send_by_name(int fd, char *buffer, size_t length, off_t offset)
         return send(fd, buffer, length, 0);
     if (is(send_by, "sendto"))
         return sendto(fd, buffer, length, MSG_NOSIGNAL, NULL, 0);
+    if (is(send_by, "longv"))
+        return writev(fd, iov, cut(iov, buffer, length, MANY));
     message.msg_iovlen = cut(iov, buffer, length, PIECES);
     if (is(send_by, "writev"))
         return writev(fd, iov, PIECES);
@@ -248,6 +253,10 @@ int main(int argc, char **argv)
     if (file < 0 || write(file, content, CONTENT) != CONTENT)
         err(1, "memfd");
     int fd = listener(argv[1], argv[2]);
-    for (;;)
-        serve(accept(fd, NULL, NULL));
+    for (;;) {
+        int connection = accept(fd, NULL, NULL), on = 1;
+        /* Without this the second half would wait for the first one's acknowledgement. No option of unix sockets. */
+        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        serve(connection);
+    }
 }

@@ -36,7 +36,15 @@ impl Server {
         self.daemon.tree()
     }
 
-    /// What it wrote down.
+    /// What it wrote down, once that is so many requests: some servers write after they have answered.
+    pub fn served_all(&mut self, count: usize) -> Result<Vec<truth::Served>> {
+        let log = self.log.clone();
+        let lines = |_: &Daemon| fs::read_to_string(&log).is_ok_and(|text| text.lines().count() >= count);
+        self.daemon.wait_until(&format!("{count} lines in its log"), lines)?;
+        self.served()
+    }
+
+    /// What it wrote down so far.
     pub fn served(&self) -> Result<Vec<truth::Served>> {
         truth::read(&self.log)
     }

@@ -53,6 +53,11 @@ impl Tracer {
         self.daemon.pid()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.daemon.signal(signal)
+    }
+
     /// Stops it as a person at a terminal does, and reads what it said.
     pub fn stop(self) -> Result<Report> {
         sleep(SETTLE);
