@@ -30,14 +30,15 @@ Exit codes:
 Data goes to stdout, diagnostics to stderr. NO_COLOR is respected.";
 
 const FILTER_HELP: &str = "\
-Filters: a span is shown when it meets every condition given. The pretty view shows the whole trace of
-such a span, with what caused it and what it caused; json and OTLP carry just the spans that match.
+Filters: a span is shown when it meets every condition given. The pretty view shows the whole
+trace of such a span, with what caused it and what it caused; json and OTLP carry just the spans
+that match.
 
-COMMAND runs once every hook is attached; its spans are those of its own process and all its descendants.
-Its standard output goes to stderr. When tracing ends first, it gets SIGTERM.";
+COMMAND starts when every hook is attached; its spans are those of its own process and of all its
+descendants. Its standard output goes to stderr. When tracing ends first, it gets SIGTERM.";
 
 const OTLP_HELP: &str = "\
-OTLP is set up by the standard variables, each also in its form for traces (OTEL_EXPORTER_OTLP_TRACES_*):
+OTLP is set up by the standard variables (or their form for traces, OTEL_EXPORTER_OTLP_TRACES_*):
   OTEL_EXPORTER_OTLP_ENDPOINT     http://localhost:4318, for grpc http://localhost:4317
   OTEL_EXPORTER_OTLP_PROTOCOL     http/protobuf (default) or grpc
   OTEL_EXPORTER_OTLP_HEADERS      key=value,key=value
@@ -80,15 +81,15 @@ enum RawCommand {
 
 #[derive(Debug, Args)]
 struct WatchArgs {
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    duration: Option<Duration>,
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     source: SourceArgs,
-    /// End after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
-    duration: Option<Duration>,
     /// Trace just this command and its descendants; tracing ends with it
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,

@@ -113,10 +113,14 @@ impl Exporter {
 
     /// Waits until all that was sent is delivered, at most [`FLUSH_DEADLINE`].
     pub fn finish(self) -> Delivery {
+        self.finish_within(FLUSH_DEADLINE)
+    }
+
+    fn finish_within(self, deadline: Duration) -> Delivery {
         let Self { queue, sent, dropped, counters, done, .. } = self;
         drop(queue);
         // On a timeout what is on its way counts as failed; the thread ends with the process.
-        let _ = done.recv_timeout(FLUSH_DEADLINE);
+        let _ = done.recv_timeout(deadline);
         let exported = counters.exported.load(Ordering::Relaxed);
         Delivery { exported, failed: sent - dropped - exported, dropped }
     }

@@ -1,7 +1,7 @@
 //! The `OTEL_EXPORTER_OTLP_*` variables.
 //!
-//! The exporter crate reads endpoint, headers, compression and timeout itself; here stands what it leaves to
-//! its caller (protocol, certificates), and what is needed to say where spans go.
+//! The exporter crate reads headers, compression, timeout and `INSECURE` itself; here stands what it leaves to
+//! its caller (protocol, certificates), and the endpoint, since people must be told where spans go.
 
 use super::http::ReasonClient;
 use anyhow::{Context, Result, bail};
@@ -27,10 +27,11 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where and how spans are delivered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(super) grpc: bool,
-    pub(super) endpoint: Option<String>,
+    /// As it is called: for HTTP with the path.
+    pub(super) endpoint: String,
     pub(super) timeout: Option<Duration>,
     pub(super) certificate: Option<String>,
     pub(super) client_certificate: Option<String>,
@@ -53,13 +54,10 @@ impl Settings {
     }
 
     pub(super) fn read(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        // The form for traces comes first; empty counts as not set.
-        let get = |name: &str| {
-            let set =
-                |name: String| environment(&name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-            set(format!("OTEL_EXPORTER_OTLP_TRACES_{name}"))
-                .or_else(|| set(format!("OTEL_EXPORTER_OTLP_{name}")))
-        };
+        // Empty counts as not set.
+        let variable = |name: &str| environment(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let for_traces = |name: &str| variable(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"));
+        let get = |name: &str| for_traces(name).or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{name}")));
         let grpc = match get("PROTOCOL").as_deref() {
             None | Some("http/protobuf") => false,
             Some("grpc") => true,
@@ -70,12 +68,14 @@ impl Settings {
         }
         let timeout = get("TIMEOUT").map(|t| t.parse().map(Duration::from_millis)).transpose();
         let timeout = timeout.context("OTEL_EXPORTER_OTLP_TIMEOUT is no number of milliseconds")?;
-        let endpoint = get("ENDPOINT");
-        if let Some(endpoint) = &endpoint
-            && !grpc
-            && !endpoint.starts_with("http://")
-            && !endpoint.starts_with("https://")
-        {
+        let endpoint = match (grpc, for_traces("ENDPOINT"), variable("OTEL_EXPORTER_OTLP_ENDPOINT")) {
+            (true, endpoint, general) => {
+                endpoint.or(general).unwrap_or_else(|| "http://localhost:4317".into())
+            }
+            (false, Some(endpoint), _) => endpoint,
+            (false, None, general) => with_path(general.as_deref().unwrap_or("http://localhost:4318")),
+        };
+        if !grpc && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             bail!("OTEL_EXPORTER_OTLP_ENDPOINT is {endpoint:?}: it must begin with http:// or https://");
         }
         let [certificate, client_certificate, client_key] =
@@ -85,12 +85,7 @@ impl Settings {
 
     /// Where spans go, in words.
     pub fn destination(&self) -> String {
-        let (protocol, default) = if self.grpc {
-            ("grpc", "http://localhost:4317")
-        } else {
-            ("http/protobuf", "http://localhost:4318")
-        };
-        format!("{} ({protocol})", self.endpoint.as_deref().unwrap_or(default))
+        format!("{} ({})", self.endpoint, if self.grpc { "grpc" } else { "http/protobuf" })
     }
 
     /// The exporter. To be called inside a tokio runtime.
@@ -106,7 +101,8 @@ impl Settings {
     }
 
     fn grpc_exporter(&self) -> Result<SpanExporter> {
-        let mut builder = SpanExporter::builder().with_tonic().with_retry_policy(retry_policy());
+        let mut builder = SpanExporter::builder().with_tonic().with_endpoint(&self.endpoint);
+        builder = builder.with_retry_policy(retry_policy());
         if self.uses_tls() {
             builder = builder.with_tls_config(self.grpc_tls()?);
         }
@@ -121,14 +117,15 @@ impl Settings {
         } else {
             Box::new(HyperClient::with_default_connector(timeout, None))
         };
-        let builder = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-        let builder = builder.with_http_client(ReasonClient::new(client, reason));
+        let builder = SpanExporter::builder().with_http().with_endpoint(&self.endpoint);
+        let builder =
+            builder.with_protocol(Protocol::HttpBinary).with_http_client(ReasonClient::new(client, reason));
         Ok(builder.with_retry_policy(retry_policy()).build()?)
     }
 
     /// Reading the system's certificates takes a while: not where none are needed.
     fn uses_tls(&self) -> bool {
-        self.endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://"))
+        !self.endpoint.starts_with("http://")
     }
 
     fn grpc_tls(&self) -> Result<ClientTlsConfig> {
@@ -179,6 +176,11 @@ impl Settings {
     }
 }
 
+/// The general endpoint is a base for all signals.
+fn with_path(base: &str) -> String {
+    format!("{}/v1/traces", base.trim_end_matches('/'))
+}
+
 fn retry_policy() -> RetryPolicy {
     RetryPolicy::recommended()
         .with_max_retries(RETRIES)
@@ -211,8 +213,8 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_specification() {
         let got = settings(&[("ENDPOINT", " "), ("PROTOCOL", "")]).unwrap();
-        assert_eq!(got, Settings::default());
-        assert_eq!(got.destination(), "http://localhost:4318 (http/protobuf)");
+        assert_eq!(got.destination(), "http://localhost:4318/v1/traces (http/protobuf)");
+        assert_eq!((got.timeout, got.certificate), (None, None));
         let grpc = settings(&[("PROTOCOL", "grpc")]).unwrap();
         assert_eq!(grpc.destination(), "http://localhost:4317 (grpc)");
     }
@@ -232,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn only_the_general_endpoint_is_a_base() {
+        let endpoint = |variables| settings(variables).unwrap().endpoint;
+        assert_eq!(endpoint(&[("ENDPOINT", "https://h/otlp/")]), "https://h/otlp/v1/traces");
+        assert_eq!(endpoint(&[("TRACES_ENDPOINT", "https://h/otlp/")]), "https://h/otlp/");
+    }
+
+    #[test]
     fn values_that_nobody_knows_are_refused() {
         for wrong in [
             ("PROTOCOL", "http/json"),
@@ -248,7 +257,8 @@ mod tests {
     async fn certificates_are_checked_before_the_start() {
         for protocol in ["grpc", "http/protobuf"] {
             let with = |more: &[(&str, &str)]| {
-                let all = [&[("PROTOCOL", protocol), ("ENDPOINT", "https://localhost:1")], more].concat();
+                let all =
+                    [&[("PROTOCOL", protocol), ("TRACES_ENDPOINT", "https://localhost:1")], more].concat();
                 settings(&all).unwrap().client().map(drop).map_err(|e| format!("{e:#}"))
             };
             assert_eq!(with(&[]), Ok(()));
@@ -256,8 +266,8 @@ mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "cannot set up the export to https://localhost:1 ({protocol}): cannot read /no/such.pem: No \
-                     such file or directory (os error 2)"
+                    "cannot set up the export to https://localhost:1 ({protocol}): cannot read \
+                     /no/such.pem: No such file or directory (os error 2)"
                 )
             );
             let error = with(&[("CLIENT_KEY", "/no/key.pem")]).unwrap_err();
