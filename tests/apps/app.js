@@ -20,6 +20,10 @@ const server = http.createServer((request, response) => {
     const action = request.url.split('?')[0].split('/').pop();
     const status = action.startsWith('status-') ? Number(action.slice(7)) : 200;
     write(request, status, begin);
+    if (action === 'destroy') {
+      request.socket.destroy();
+      return;
+    }
     response.statusCode = status;
     if (action === 'stream') {
       response.write('one ');

@@ -6,10 +6,12 @@ parsed, and when the handler began and was done, which lies within the request's
 """
 
 import hashlib
+import http.client
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 from urllib.parse import parse_qs
@@ -54,6 +56,9 @@ def answer(action, query, content):
         return 200, [], iter([b"one ", LOOKS_LIKE_RESPONSE, b" three"])
     if action == "echo":
         return 200, [("Content-Length", str(len(content)))], [content]
+    if action in CALLS:
+        for number in ("1", "2"):
+            CALLS[action](query["host"], f"/leaf/{query['id']}/{number}")
     if action in LAUNCHES:
         LAUNCHES[action](query.get("say", ""))
     body = b"hello\n" * int(query.get("lines", 1))
@@ -69,6 +74,28 @@ def double_fork(say):
             os.execvp("sh", ["sh", "-c", f": {say}"])
         os._exit(0)
     os.waitpid(child, 0)
+
+
+KEPT = threading.local()
+
+
+def call(host, target):
+    """One upstream request on a connection of its own."""
+    connection = http.client.HTTPConnection(host)
+    connection.request("GET", target)
+    connection.getresponse().read()
+    connection.close()
+
+
+def call_kept(host, target):
+    """One upstream request on a connection that this thread keeps."""
+    if not hasattr(KEPT, "connection"):
+        KEPT.connection = http.client.HTTPConnection(host)
+    KEPT.connection.request("GET", target)
+    KEPT.connection.getresponse().read()
+
+
+CALLS = {"call": call, "call-kept": call_kept}
 
 
 LAUNCHES = {

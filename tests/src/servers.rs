@@ -36,6 +36,12 @@ impl Server {
         self.daemon.tree()
     }
 
+    /// A host and port, as in a URL.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
     /// What it wrote down, once that is so many requests: some servers write after they have answered.
     pub fn served_all(&mut self, count: usize) -> Result<Vec<truth::Served>> {
         let log = self.log.clone();
@@ -101,6 +107,14 @@ pub fn node(stage: &Stage) -> Result<Server> {
     let mut command = Command::new(environment::program("node")?);
     command.arg(environment::app("app.js")).arg(port.to_string());
     Server::start(stage, "node", command, address)
+}
+
+/// A server whose connections are not served by the descriptor that accepted them; see `passing.py`.
+pub fn passing(stage: &Stage, mode: &str) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::venv("python")?);
+    command.arg(environment::app("passing.py")).args([mode, &port.to_string()]);
+    Server::start(stage, &format!("passing-{mode}"), command, address)
 }
 
 /// nginx that answers by itself.
