@@ -101,6 +101,15 @@ fn kernel() -> Check {
     Check { name: "kernel".into(), state: State::Works, detail: release }
 }
 
+/// What privilege is missing, and what to do about it.
+///
+/// # Errors
+/// [`Unavailable`] when programs cannot be loaded by this user.
+pub fn require_privilege() -> Result<(), Unavailable> {
+    let Check { state, detail, .. } = privilege();
+    if state == State::Works { Ok(()) } else { Err(Unavailable(anyhow!("tracing this node {detail}"))) }
+}
+
 fn privilege() -> Check {
     let held =
         procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |status| status.capeff);

@@ -67,9 +67,10 @@ impl Filter {
         Self { conditions, tree: None }
     }
 
-    /// Lets only this process and its descendants pass. Its later forks are learned by [`Self::learn`].
-    pub fn only_tree_of(&mut self, pid: u32) {
-        self.tree = Some(ProcessTree { pids: HashSet::from([pid]) });
+    /// Lets only this child of the agent and its descendants pass; forks are learned by [`Self::learn`].
+    pub fn only_tree_of(&mut self, child: u32) {
+        // The agent, which has no spans of its own, is in it too: the record of its fork is still to come.
+        self.tree = Some(ProcessTree { pids: HashSet::from([std::process::id(), child]) });
     }
 
     /// Takes note of a raw record: of forks, who descends from whom.
@@ -182,6 +183,7 @@ mod tests {
         let mut filter = Filter::default();
         filter.only_tree_of(100);
         assert!(!filter.matches(&server_span()));
+        filter.learn(&fork(std::process::id(), 100));
         filter.learn(&fork(100, 200));
         filter.learn(&fork(1, 300));
         filter.learn(&fork(200, 812));

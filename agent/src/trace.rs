@@ -6,6 +6,7 @@ use crate::{
     clock,
     command::Command,
     describe::describe,
+    doctor,
     export::{Exporter, WhenFull},
     filter::Filter,
     live::{self, Until},
@@ -35,6 +36,7 @@ use tracer_engine::{Config, Engine, Time};
 /// # Errors
 /// When it cannot start ([`Unavailable`] when that is the kernel's word), or an output fails.
 pub fn run(trace: Trace) -> Result<ExitCode> {
+    doctor::require_privilege()?;
     let stop = stop_flag()?;
     let config = config();
     let recorder = trace.record.as_deref().map(|path| Recorder::create(path, &config)).transpose()?;

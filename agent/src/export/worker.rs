@@ -57,7 +57,8 @@ impl Worker {
         counter.fetch_add(count, Ordering::Relaxed);
         self.counters.failing.store(result.is_err(), Ordering::Relaxed);
         if let Err(error) = &result {
-            self.complain(&error.to_string());
+            let error = error.to_string();
+            self.complain(error.strip_prefix("Operation failed: ").unwrap_or(&error));
         }
         result.is_ok()
     }

@@ -9,6 +9,7 @@
 
 use super::View;
 use crate::summary::Summary;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 use std::{
     io::{self, Write},
@@ -28,7 +29,7 @@ impl<W: Write> JsonView<W> {
         Self { out }
     }
 
-    fn line(&mut self, object: &Json) -> io::Result<()> {
+    fn line(&mut self, object: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, object)?;
         self.out.write_all(b"\n")
     }
@@ -41,7 +42,7 @@ impl<W: Write> View for JsonView<W> {
     }
 
     fn span(&mut self, span: &Arc<Span>, matched: bool, _: Time) -> io::Result<()> {
-        if matched { self.line(&span_object(span)) } else { Ok(()) }
+        if matched { self.line(&SpanLine::new(span)) } else { Ok(()) }
     }
 
     fn settle(&mut self, _: Time) -> io::Result<()> {
@@ -54,58 +55,92 @@ impl<W: Write> View for JsonView<W> {
     }
 }
 
-fn span_object(span: &Span) -> Json {
-    let mut object = json!({
-        "type": "span",
-        "trace_id": span.trace_id.to_string(),
-        "span_id": span.span_id.to_string(),
-        "parent_span_id": span.parent_span_id.map(|id| id.to_string()),
-        "links": span.links.iter().map(link_object).collect::<Vec<_>>(),
-        "name": span.name,
-        "kind": match span.kind {
-            SpanKind::Server => "SERVER",
-            SpanKind::Client => "CLIENT",
-            SpanKind::Internal => "INTERNAL",
-        },
-        "start_unix_nano": span.start_unix_nano.to_string(),
-        "end_unix_nano": span.end_unix_nano.to_string(),
-        "status": status_object(&span.status),
-        "resource": attributes(span.resource.attributes.iter().map(|(k, v)| (k.as_str(), v))),
-        "attributes": attributes(span.attributes.iter().map(|(k, v)| (*k, v))),
-    });
-    if let Some(state) = &span.trace_state {
-        object["trace_state"] = json!(state);
+/// A span as the contract has it, in its order.
+#[derive(Serialize)]
+struct SpanLine<'a> {
+    r#type: &'static str,
+    trace_id: String,
+    span_id: String,
+    parent_span_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_state: Option<&'a str>,
+    links: Vec<LinkLine<'a>>,
+    name: &'a str,
+    kind: &'static str,
+    start_unix_nano: String,
+    end_unix_nano: String,
+    status: StatusLine<'a>,
+    resource: Pairs<'a, String>,
+    attributes: Pairs<'a, &'static str>,
+}
+
+#[derive(Serialize)]
+struct LinkLine<'a> {
+    trace_id: String,
+    span_id: String,
+    attributes: Pairs<'a, &'static str>,
+}
+
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    code: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: &'a str,
+}
+
+/// Attributes, as an object.
+struct Pairs<'a, K>(&'a [(K, Value)]);
+
+impl<'a> SpanLine<'a> {
+    fn new(span: &'a Span) -> Self {
+        let link = |link: &'a SpanLink| LinkLine {
+            trace_id: link.trace_id.to_string(),
+            span_id: link.span_id.to_string(),
+            attributes: Pairs(&link.attributes),
+        };
+        Self {
+            r#type: "span",
+            trace_id: span.trace_id.to_string(),
+            span_id: span.span_id.to_string(),
+            parent_span_id: span.parent_span_id.map(|id| id.to_string()),
+            trace_state: span.trace_state.as_deref(),
+            links: span.links.iter().map(link).collect(),
+            name: &span.name,
+            kind: match span.kind {
+                SpanKind::Server => "SERVER",
+                SpanKind::Client => "CLIENT",
+                SpanKind::Internal => "INTERNAL",
+            },
+            start_unix_nano: span.start_unix_nano.to_string(),
+            end_unix_nano: span.end_unix_nano.to_string(),
+            status: match &span.status {
+                Status::Unset => StatusLine { code: "UNSET", message: "" },
+                Status::Error(message) => StatusLine { code: "ERROR", message },
+            },
+            resource: Pairs(&span.resource.attributes),
+            attributes: Pairs(&span.attributes),
+        }
     }
-    object
 }
 
-fn link_object(link: &SpanLink) -> Json {
-    json!({
-        "trace_id": link.trace_id.to_string(),
-        "span_id": link.span_id.to_string(),
-        "attributes": attributes(link.attributes.iter().map(|(k, v)| (*k, v))),
-    })
-}
-
-fn status_object(status: &Status) -> Json {
-    match status {
-        Status::Unset => json!({"code": "UNSET"}),
-        Status::Error(message) if message.is_empty() => json!({"code": "ERROR"}),
-        Status::Error(message) => json!({"code": "ERROR", "message": message}),
+impl<K: AsRef<str>> Serialize for Pairs<'_, K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key.as_ref(), Plain(value))))
     }
 }
 
-fn attributes<'a>(pairs: impl Iterator<Item = (&'a str, &'a Value)>) -> Map<String, Json> {
-    pairs.map(|(key, value)| (key.to_owned(), value_json(value))).collect()
-}
+/// A value as JSON's own type.
+struct Plain<'a>(&'a Value);
 
-fn value_json(value: &Value) -> Json {
-    match value {
-        Value::Str(text) => json!(text),
-        Value::Int(n) => json!(n),
-        Value::Float(n) => json!(n),
-        Value::Bool(b) => json!(b),
-        Value::Strings(texts) => json!(texts),
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Str(text) => text.serialize(serializer),
+            Value::Int(n) => n.serialize(serializer),
+            Value::Float(n) => n.serialize(serializer),
+            Value::Bool(b) => b.serialize(serializer),
+            Value::Strings(texts) => texts.serialize(serializer),
+        }
     }
 }
 
@@ -159,7 +194,8 @@ mod tests {
             attributes: vec![],
         });
         let line = text(|view| view.span(&Arc::new(span), true, Time(0)));
-        assert!(line.ends_with("}\n") && line.lines().count() == 1);
+        assert!(line.starts_with("{\"type\":\"span\",\"trace_id\":") && line.ends_with("}\n"));
+        assert_eq!(line.lines().count(), 1);
         let expected = json!({
             "type": "span",
             "trace_id": "01010101010101010101010101010101",
@@ -188,10 +224,11 @@ mod tests {
 
     #[test]
     fn values_keep_their_types() {
-        assert_eq!(value_json(&Value::Bool(true)), json!(true));
-        assert_eq!(value_json(&Value::Float(0.5)), json!(0.5));
-        assert_eq!(value_json(&Value::Float(f64::NAN)), Json::Null);
-        assert_eq!(value_json(&Value::Strings(vec!["a".into(), "\u{1}".into()])), json!(["a", "\u{1}"]));
+        let plain = |value: &Value| serde_json::to_value(Plain(value)).unwrap();
+        assert_eq!(plain(&Value::Bool(true)), json!(true));
+        assert_eq!(plain(&Value::Float(0.5)), json!(0.5));
+        assert_eq!(plain(&Value::Float(f64::NAN)), Json::Null);
+        assert_eq!(plain(&Value::Strings(vec!["a".into(), "\u{1}".into()])), json!(["a", "\u{1}"]));
     }
 
     #[test]
