@@ -236,7 +236,8 @@ static int listener(const char *family, const char *where)
         address = (struct sockaddr *)&path;
         length = sizeof path;
     }
-    int fd = socket(address->sa_family, SOCK_STREAM, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (fd < 0 || bind(fd, address, length) < 0 || listen(fd, 16) < 0)
         err(1, "listen on %s", where);
     return fd;

@@ -3,10 +3,10 @@
 use crate::environment;
 use anyhow::{Context, Result};
 use std::fs::{self, File, Permissions};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 /// A temporary folder and the right to trace, for as long as it lives.
 ///
@@ -54,7 +54,19 @@ impl Drop for Stage {
     }
 }
 
-/// A loopback port that nobody listens on.
+/// A loopback port that nobody listens on, below those that the kernel gives to outgoing connections, so that
+/// none of these can take it before its server does.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const PORTS: u16 = 12_000;
+    // Processes begin at different places.
+    let own = u16::try_from(std::process::id() % u32::from(PORTS))?;
+    (0..PORTS)
+        .map(|_| FIRST + own.wrapping_add(NEXT.fetch_add(7, Ordering::Relaxed)) % PORTS)
+        .find(|port| {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+                && TcpListener::bind((Ipv6Addr::LOCALHOST, *port)).is_ok()
+        })
+        .context("no port is free")
 }
