@@ -86,8 +86,8 @@ impl Filter {
     /// Whether this span was asked for.
     pub fn matches(&self, span: &Span) -> bool {
         let Conditions { pids, port, service, status, slow } = &self.conditions;
-        (pids.is_empty() || pids.contains(&span.resource.pid))
-            && self.tree.as_ref().is_none_or(|tree| tree.pids.contains(&span.resource.pid))
+        (pids.is_empty() || processes(span).any(|pid| pids.contains(&pid)))
+            && self.tree.as_ref().is_none_or(|tree| processes(span).any(|pid| tree.pids.contains(&pid)))
             && port.is_none_or(|port| has_port(span, port))
             && service.as_ref().is_none_or(|name| service_name(span) == Some(name))
             && status
@@ -141,6 +141,12 @@ pub fn duration(span: &Span) -> Duration {
     Duration::from_nanos(span.end_unix_nano.saturating_sub(span.start_unix_nano))
 }
 
+/// Whose span it is, and of a launch the process that was launched.
+fn processes(span: &Span) -> impl Iterator<Item = u32> {
+    let launched = int(span, "process.pid").and_then(|pid| u32::try_from(pid).ok());
+    std::iter::once(span.resource.pid).chain(launched)
+}
+
 fn has_port(span: &Span, port: u16) -> bool {
     const PORTS: [&str; 4] = ["server.port", "network.local.port", "network.peer.port", "client.port"];
     PORTS.iter().any(|key| int(span, key) == Some(i64::from(port)))
@@ -170,6 +176,14 @@ mod tests {
         assert!(!matches(Conditions { status: Some(StatusFilter::Class(4)), ..Default::default() }));
         assert!(matches(Conditions { slow: Some(Duration::from_micros(12_400)), ..Default::default() }));
         assert!(!matches(Conditions { slow: Some(Duration::from_micros(12_401)), ..Default::default() }));
+    }
+
+    #[test]
+    fn a_launch_belongs_to_its_own_process_too() {
+        let mut launch = server_span();
+        launch.attributes.push(("process.pid", Value::Int(931)));
+        let filter = |pid| Filter::new(Conditions { pids: vec![pid], ..Default::default() });
+        assert!(filter(931).matches(&launch) && filter(812).matches(&launch) && !filter(1).matches(&launch));
     }
 
     #[test]

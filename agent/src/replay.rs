@@ -56,3 +56,66 @@ fn feed(reader: &mut Reader, pipeline: &mut Pipeline) -> Result<Option<ReadError
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{recording::Recorder, summary::Summary, testing::exchange, view::View};
+    use std::{cell::RefCell, io, rc::Rc, sync::Arc};
+    use tracer_engine::{Config, Input, ProcessFacts, Span};
+
+    /// Keeps what it is shown.
+    #[derive(Clone, Default)]
+    struct Kept(Rc<RefCell<Vec<Span>>>);
+
+    impl View for Kept {
+        fn ready(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn span(&mut self, span: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
+            self.0.borrow_mut().push(Span::clone(span));
+            Ok(())
+        }
+
+        fn settle(&mut self, _: Time) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn facts(pid: u32) -> ProcessFacts {
+        ProcessFacts { pid, exe: "/usr/sbin/shop".into(), comm: "shop".into(), ..ProcessFacts::default() }
+    }
+
+    #[test]
+    fn a_replay_concludes_what_the_live_run_did() {
+        let path = std::env::temp_dir().join(format!("tracer-test-{}-replay", std::process::id()));
+        let config = Config { boot_to_unix_ns: 5, host_name: "h".into(), host_id: None };
+        let live = Kept::default();
+        let mut pipeline = Pipeline::new(Engine::new(config.clone()))
+            .with_describe(facts)
+            .with_recorder(Some(Recorder::create(&path, &config).unwrap()))
+            .with_view(Some(Box::new(live.clone())));
+        let end = Time(1_000_000_000).plus_ms(9);
+        exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
+        let live_summary = pipeline.finish(end).unwrap();
+
+        let replayed = Kept::default();
+        let mut reader = Reader::open(&path).unwrap();
+        let mut pipeline =
+            Pipeline::new(Engine::new(reader.config().clone())).with_view(Some(Box::new(replayed.clone())));
+        assert!(feed(&mut reader, &mut pipeline).unwrap().is_none());
+        let summary = pipeline.finish(reader.last_time()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+
+        let live = live.0.borrow();
+        assert_eq!(live.len(), 1);
+        assert_eq!(live[0].resource.facts, facts(812), "the question was answered");
+        assert_eq!(*live, *replayed.0.borrow());
+        assert_eq!(live_summary.engine, summary.engine);
+    }
+}

@@ -1,7 +1,7 @@
 //! Spans and records for tests.
 
 use std::sync::Arc;
-use tracer_common::{Fork, Header, WIRE_VERSION, kind};
+use tracer_common::{AF_INET, Data, Fork, Header, Sock, WIRE_VERSION, direction, kind};
 use tracer_engine::{Resource, Span, SpanId, SpanKind, Status, TraceId, Value};
 use zerocopy::IntoBytes;
 
@@ -62,4 +62,40 @@ pub fn fork(parent: u32, child_pid: u32) -> Vec<u8> {
     let header =
         Header { kind: kind::FORK, version: WIRE_VERSION, len, time_ns: 1, pid: parent, tid: parent };
     Fork { header, child_pid, pad: 0 }.as_bytes().to_vec()
+}
+
+/// Process 812 receives or sends `bytes` at `offset` of its connection from port 51234 to 8080.
+pub fn data(time_ns: u64, direction: u8, offset: u64, bytes: &[u8]) -> Vec<u8> {
+    let len = (size_of::<Data>() + bytes.len()) as u32;
+    let loopback = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
+    let sock = Sock {
+        id: 77,
+        inode: 78,
+        netns: 1,
+        family: AF_INET,
+        local_port: 8080,
+        remote_port: 51234,
+        local: loopback,
+        remote: loopback,
+        ..Sock::default()
+    };
+    let data = Data {
+        header: Header { kind: kind::DATA, version: WIRE_VERSION, len, time_ns, pid: 812, tid: 812 },
+        sock,
+        offset,
+        ret: bytes.len() as i32,
+        captured: bytes.len() as u32,
+        direction,
+        ..Data::default()
+    };
+    [data.as_bytes(), bytes].concat()
+}
+
+/// A request and its answer, as process 812 sees them, one second after boot.
+pub fn exchange() -> Vec<Vec<u8>> {
+    let second = 1_000_000_000;
+    vec![
+        data(second, direction::RECEIVE, 1000, b"GET /orders HTTP/1.1\r\nHost: shop\r\n\r\n"),
+        data(second + 5_000_000, direction::SEND, 2000, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ]
 }

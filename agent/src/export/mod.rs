@@ -28,7 +28,7 @@ const QUEUE: usize = 8192;
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What became of the spans that were to be exported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Delivery {
     /// Taken by the receiver.
     pub exported: u64,

@@ -8,7 +8,7 @@
 //! Lines are handed over at the end of every batch. Fields may be added; none changes its meaning.
 
 use super::View;
-use crate::summary::Summary;
+use crate::{export::Delivery, summary::Summary};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 use std::{
@@ -50,7 +50,7 @@ impl<W: Write> View for JsonView<W> {
     }
 
     fn finish(mut self: Box<Self>, summary: &Summary) -> io::Result<()> {
-        self.line(&stats_object(summary))?;
+        self.line(&StatsLine::new(summary))?;
         self.out.flush()
     }
 }
@@ -144,38 +144,45 @@ impl Serialize for Plain<'_> {
     }
 }
 
-fn stats_object(summary: &Summary) -> Json {
-    let Summary { engine, shown, export, cpu, rss_bytes } = summary;
-    let by_cause: Map<_, _> = lost::NAMES
-        .iter()
-        .zip(engine.lost_by_cause)
-        .map(|(name, n)| ((*name).to_owned(), json!(n)))
-        .collect();
-    let mut object = json!({
-        "type": "stats",
-        "records": engine.records,
-        "lost": engine.lost,
-        "lost_by_cause": by_cause,
-        "spans": engine.spans,
-        "spans_shown": shown,
-        "findings": 0,
-        "cpu_seconds": cpu.as_secs_f64(),
-        "rss_bytes": rss_bytes,
-    });
-    if let Some(delivery) = export {
-        object["export"] = json!({
-            "exported": delivery.exported,
-            "failed": delivery.failed,
-            "dropped": delivery.dropped,
-        });
+/// The last line.
+#[derive(Serialize)]
+struct StatsLine {
+    r#type: &'static str,
+    records: u64,
+    lost: u64,
+    lost_by_cause: Map<String, Json>,
+    spans: u64,
+    spans_shown: u64,
+    findings: u64,
+    cpu_seconds: f64,
+    rss_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<Delivery>,
+}
+
+impl StatsLine {
+    fn new(summary: &Summary) -> Self {
+        let Summary { engine, shown, export, cpu, rss_bytes } = summary;
+        let by_cause = lost::NAMES.iter().zip(engine.lost_by_cause);
+        Self {
+            r#type: "stats",
+            records: engine.records,
+            lost: engine.lost,
+            lost_by_cause: by_cause.map(|(name, n)| ((*name).to_owned(), json!(n))).collect(),
+            spans: engine.spans,
+            spans_shown: *shown,
+            findings: 0,
+            cpu_seconds: cpu.as_secs_f64(),
+            rss_bytes: *rss_bytes,
+            export: *export,
+        }
     }
-    object
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{export::Delivery, testing::server_span};
+    use crate::testing::server_span;
     use std::time::Duration;
     use tracer_engine::{Stats, TraceId};
 
@@ -242,7 +249,7 @@ mod tests {
             rss_bytes: 4096,
         };
         assert_eq!(
-            stats_object(&summary),
+            serde_json::to_value(StatsLine::new(&summary)).unwrap(),
             json!({
                 "type": "stats", "records": 9, "lost": 3, "spans": 4, "spans_shown": 2, "findings": 0,
                 "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "unreadable": 0},

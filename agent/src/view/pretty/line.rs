@@ -84,7 +84,9 @@ impl Style {
                 self.paint(AnsiColor::Yellow.on_default(), &failure(span).unwrap_or("exit unknown".into()))
             }
         };
-        format!("$ {command}  {end}  {}  {}", short(duration(span)), service(span))
+        // The resource is the service that launched it.
+        let pid = int(span, "process.pid").unwrap_or(span.resource.pid.into());
+        format!("$ {command}  {end}  {}  pid {pid}", short(duration(span)))
     }
 
     /// The status code in the colour of its class, or why there is none.

@@ -42,10 +42,10 @@ fn api_span(id: u8, parent: u8) -> Span {
 
 fn launch_span(id: u8, parent: u8) -> Span {
     Span {
-        resource: resource("sh", 931),
         attributes: vec![
             ("process.command_args", Value::Strings(["sh", "-c", "id \u{1b}"].map(String::from).to_vec())),
             ("process.exit.code", Value::Int(3)),
+            ("process.pid", Value::Int(931)),
         ],
         ..span(id, Some(parent), SpanKind::Internal, 2_000, 950)
     }
@@ -77,8 +77,8 @@ fn a_request_is_a_tree_with_what_it_caused() {
 05:06:07.089  GET /orders  503  12.4 ms  shop[812]  from 10.0.0.9:51234
               ├─ POST /pay?card=REDACTED  200  9.10 ms  shop[812] → [::1]:8000
               │  └─ POST /pay?card=REDACTED  200  8.80 ms  api[900]
-              │     └─ $ sh -c 'id \\u{1b}'  exit 3  950 µs  sh[931]
-              └─ $ sh -c 'id \\u{1b}'  exit 3  0 µs  sh[931]
+              │     └─ $ sh -c 'id \\u{1b}'  exit 3  950 µs  pid 931
+              └─ $ sh -c 'id \\u{1b}'  exit 3  0 µs  pid 931
 "
     );
     assert_eq!(view.spans, 0);

@@ -1,0 +1,96 @@
+use super::*;
+
+fn action(arguments: &[&str]) -> Result<Action, clap::Error> {
+    let all = std::iter::once("tracer").chain(arguments.iter().copied());
+    Cli::try_parse_from(all).map(Cli::into_action)
+}
+
+fn trace(arguments: &[&str]) -> Trace {
+    match action(arguments).unwrap() {
+        Action::Trace(trace) => trace,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::definition().debug_assert();
+    assert_eq!(ring_size(DEFAULT_RING), Ok(8 << 20));
+}
+
+#[test]
+fn watch_takes_every_filter_and_a_command() {
+    let got = trace(&[
+        "watch",
+        "-p",
+        "7",
+        "--pid",
+        "8",
+        "--port",
+        "80",
+        "--service",
+        "shop",
+        "--status",
+        "5xx",
+        "--slow",
+        "200ms",
+        "--for",
+        "30s",
+        "--output",
+        "json",
+        "--otlp",
+        "--snap-len",
+        "1024",
+        "--",
+        "curl",
+        "-v",
+    ]);
+    let conditions = got.outlets.conditions;
+    assert_eq!(conditions.pids, [7, 8]);
+    assert_eq!(conditions.port, Some(80));
+    assert_eq!(conditions.service.as_deref(), Some("shop"));
+    assert_eq!(conditions.status, Some(StatusFilter::Class(5)));
+    assert_eq!(conditions.slow, Some(Duration::from_millis(200)));
+    assert_eq!(got.duration, Some(Duration::from_secs(30)));
+    assert_eq!((got.outlets.view, got.outlets.otlp), (Some(View::Json), true));
+    assert_eq!(got.source, SourceOptions { snap: 1024, ring_bytes: 8 << 20 });
+    assert_eq!(got.command, ["curl", "-v"]);
+}
+
+#[test]
+fn run_exports_and_shows_nothing() {
+    let got = trace(&["run"]);
+    assert_eq!((got.outlets.view, got.outlets.otlp, got.record), (None, true, None));
+}
+
+#[test]
+fn record_writes_and_shows_nothing() {
+    let got = trace(&["record", "-o", "f.trc", "--for", "1s"]);
+    assert_eq!((got.outlets.view, got.outlets.otlp), (None, false));
+    assert_eq!(got.record, Some("f.trc".into()));
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    for wrong in [
+        &["watch", "--status", "6xx"] as &[_],
+        &["watch", "--status", "99"],
+        &["watch", "--slow", "0s"],
+        &["watch", "--slow", "200"],
+        &["watch", "-p", "0"],
+        &["watch", "--port", "65536"],
+        &["watch", "--snap-len", "65536"],
+        &["watch", "--ring-size", "3M"],
+        &["watch", "--ring-size", "4G"],
+        &["watch", "--ring-size", "1K"],
+        &["watch", "--output", "yaml"],
+        &["watch", "curl"],
+        &["record"],
+        &["replay"],
+        &["run", "--otlp"],
+        &[],
+    ] {
+        let error = action(wrong).expect_err(&format!("{wrong:?}"));
+        assert_eq!(error.exit_code(), 2, "{wrong:?}");
+    }
+}
