@@ -22,7 +22,7 @@ const MAX_MUTES: usize = 4096;
 pub enum Error {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
-    View(#[source] io::Error),
+    View(io::Error),
     /// The recording cannot be written.
     #[error(transparent)]
     Record(#[from] WriteError),

@@ -17,12 +17,12 @@ const WINDOW_LOG: u32 = 23;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {reason}")]
     Unreadable {
         /// The file.
         path: String,
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Something else.
     #[error("{path} is not a tracer recording")]
@@ -109,7 +109,7 @@ impl Reader {
     /// When it cannot be read, is none, or one of another version.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let name = path.display().to_string();
-        let unreadable = |source| ReadError::Unreadable { path: name.clone(), source };
+        let unreadable = |reason| ReadError::Unreadable { path: name.clone(), reason };
         let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
         let config = read_head(&mut file, &name)?;
         let mut stream = Decoder::with_buffer(file).map_err(unreadable)?;
@@ -196,9 +196,9 @@ fn corrupt(path: &str, inputs: u64, reason: String) -> ReadError {
 fn read_head(file: &mut impl Read, path: &str) -> Result<Config, ReadError> {
     let path = || path.to_owned();
     let mut magic = [0; MAGIC.len()];
-    file.read_exact(&mut magic).map_err(|source| match source.kind() {
+    file.read_exact(&mut magic).map_err(|reason| match reason.kind() {
         io::ErrorKind::UnexpectedEof => ReadError::Foreign { path: path() },
-        _ => ReadError::Unreadable { path: path(), source },
+        _ => ReadError::Unreadable { path: path(), reason },
     })?;
     if magic != MAGIC {
         return Err(ReadError::Foreign { path: path() });

@@ -20,8 +20,6 @@ const LEVEL: i32 = 1;
 pub struct WriteError {
     path: String,
     reason: String,
-    #[source]
-    source: io::Error,
 }
 
 /// A recording in the making.
@@ -46,7 +44,7 @@ impl Recorder {
             file.flush()?;
             Encoder::new(file, LEVEL)
         };
-        let stream = begin().map_err(|source| failed(path, source))?;
+        let stream = begin().map_err(|error| failed(path, error))?;
         Ok(Self { path: path.to_owned(), stream, flush_due: None })
     }
 
@@ -66,7 +64,7 @@ impl Recorder {
                 .and_then(|json| self.frame(frame::PROCESS, now, &json)),
             Input::Tick => self.frame(frame::TICK, now, &[]),
         };
-        result.map_err(|source| failed(&self.path, source))
+        result.map_err(|error| failed(&self.path, error))
     }
 
     /// Writes out what is buffered, if that was not done for a while.
@@ -76,7 +74,7 @@ impl Recorder {
     pub fn flush_if_due(&mut self, now: Time) -> Result<(), WriteError> {
         if self.flush_due.is_some_and(|due| now >= due) {
             self.flush_due = None;
-            self.stream.flush().map_err(|source| failed(&self.path, source))?;
+            self.stream.flush().map_err(|error| failed(&self.path, error))?;
         }
         Ok(())
     }
@@ -91,7 +89,7 @@ impl Recorder {
         self.frame(frame::END, now, &[])
             .and_then(|()| self.stream.finish())
             .and_then(|mut file| file.flush())
-            .map_err(|source| failed(&path, source))
+            .map_err(|error| failed(&path, error))
     }
 
     fn frame(&mut self, kind: u8, now: Time, payload: &[u8]) -> io::Result<()> {
@@ -115,13 +113,13 @@ fn head(config: &Config) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn failed(path: &Path, source: io::Error) -> WriteError {
-    let reason = if source.kind() == io::ErrorKind::StorageFull {
+fn failed(path: &Path, error: io::Error) -> WriteError {
+    let reason = if error.kind() == io::ErrorKind::StorageFull {
         "no space left on the device; what was written before can be replayed. Free some space, or record to \
          another place"
             .into()
     } else {
-        source.to_string()
+        error.to_string()
     };
-    WriteError { path: path.display().to_string(), reason, source }
+    WriteError { path: path.display().to_string(), reason }
 }
