@@ -10,7 +10,7 @@
 //! | 2 | [`FORMAT_VERSION`] |
 //! | 2 | [`tracer_common::WIRE_VERSION`] of the records |
 //! | 4 | length of the header, at most [`MAX_HEADER`] |
-//! | n | header: the engine's [`Config`] as JSON |
+//! | n | header: the engine's [`Config`](tracer_engine::Config) as JSON |
 //!
 //! Then one zstd stream of frames:
 //!
