@@ -16,7 +16,7 @@ const QUICK: [&str; 2] = ["--test", "proxy"];
 /// Runs the tests that need nothing, then sets up what the live tests need and runs those.
 pub fn test(project: &Project, quick: bool) -> Result<()> {
     say("running the tests that need neither privileges nor servers");
-    run(build::cargo(project).args(["test", "--workspace", "--exclude", "tracer-tests"]))?;
+    run(build::cargo(project).args(["test", "--no-fail-fast", "--workspace", "--exclude", "tracer-tests"]))?;
 
     can_trace().context("the live tests cannot run here; all others passed")?;
     packages::install_programs(&PROGRAMS)?;
@@ -25,7 +25,7 @@ pub fn test(project: &Project, quick: bool) -> Result<()> {
 
     say("running the live tests");
     let mut cargo = build::cargo(project);
-    cargo.args(["test", "--package", "tracer-tests"]);
+    cargo.args(["test", "--no-fail-fast", "--package", "tracer-tests"]);
     if quick {
         cargo.args(QUICK);
     }
