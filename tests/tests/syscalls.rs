@@ -145,6 +145,14 @@ fn traced(stage: &Stage, movers: &[Mover]) -> Result<Report> {
     Ok(report)
 }
 
+/// Fails unless each SERVER span hangs under its CLIENT span.
+fn ensure_linked(name: &str, servers: &[&Span], clients: &[&Span]) -> Result<()> {
+    let mut pairs = servers.iter().zip(clients);
+    let linked = pairs.all(|(s, c)| s.parent.as_ref() == Some(&c.span_id) && s.trace_id == c.trace_id);
+    ensure!(linked, "{name}: not linked:\n{}", brief(servers.iter().chain(clients).copied()));
+    Ok(())
+}
+
 /// All complaints at once: which of the ways fail says more than that one does.
 fn ensure_none(complaints: impl Iterator<Item = String>) -> Result<()> {
     let complaints: Vec<_> = complaints.collect();
@@ -160,7 +168,8 @@ fn whichever_call_moves_the_bytes() -> Result<()> {
     ensure_none(movers.iter().flat_map(|mover| {
         let servers = mover.spans(&report, mover.daemon.pid());
         let clients = mover.spans(&report, std::process::id());
-        [mover.ensure_right("SERVER", &servers), mover.ensure_right("CLIENT", &clients)]
+        let linked = ensure_linked(&mover.name, &servers, &clients);
+        [mover.ensure_right("SERVER", &servers), mover.ensure_right("CLIENT", &clients), linked]
             .into_iter()
             .filter_map(|result| result.err().map(|error| error.to_string()))
     }))
