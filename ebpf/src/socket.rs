@@ -120,7 +120,7 @@ fn known(sk: Address) -> Option<*mut Known> {
 #[inline(always)]
 fn is_muted(known: &mut Known) -> bool {
     known.operations = known.operations.wrapping_add(1);
-    if !known.muted && known.operations % MUTE_CHECK == 0 {
+    if !known.muted && known.operations.is_multiple_of(MUTE_CHECK) {
         // SAFETY: the value is copied at once.
         known.muted = unsafe { MUTED.get(known.sock.id) }.copied() == Some(known.sock.inode);
     }
