@@ -2,7 +2,7 @@
 
 use crate::{
     Time,
-    conversation::{Conversation, Moved, Peers},
+    conversation::{Closing, Conversation, Moved, Peers},
     exchange::{Endpoint, Endpoints, Side},
     graph::NodeId,
     reassembly::{OffsetWidth, Piece, Reassembler},
@@ -10,31 +10,62 @@ use crate::{
 };
 use tracer_common::{AF_UNIX, Data, Sock, direction};
 
+/// How long a client may still read what came before its socket was closed under it.
+const READ_MS: u64 = 1_000;
+/// How long a server may still work on a request whose client is gone; mostly it finds out when it
+/// writes.
+const WORK_MS: u64 = 10_000;
+
 /// A socket that is connected.
 #[derive(Debug)]
 pub struct Conn {
     sock: Sock,
-    names: [Endpoint; 2],
     endpoints: Endpoints,
     /// By [`direction`].
     streams: [Reassembler<Op>; 2],
+    /// The thread of each direction's last operation.
+    threads: [u32; 2],
     conversation: Conversation,
     /// When it last moved anything.
     pub last: Time,
+    /// When the engine looks at it again.
+    pub wakes: Option<Time>,
+    /// When the socket was closed, and until when it is followed though it was.
+    gone: Option<(Time, Time)>,
+    from_start: bool,
     muted: bool,
 }
 
+/// A connection's birth, as far as it was seen.
+#[derive(Debug, Default)]
+pub struct Birth {
+    /// Which end it is, when that is known.
+    pub side: Option<Side>,
+    /// Whether no byte of it can have been missed.
+    pub from_start: bool,
+    /// The names of a unix socket, own first.
+    pub names: Option<[Endpoint; 2]>,
+}
+
 impl Conn {
-    /// A socket; `side` is known when its birth was seen, `names` are those of a unix socket.
-    pub fn new(sock: Sock, side: Option<Side>, from_start: bool, names: [Endpoint; 2], now: Time) -> Self {
+    /// A socket.
+    pub fn new(sock: Sock, birth: Birth, now: Time) -> Self {
+        let Birth { side, from_start, names } = birth;
         let width = if sock.family == AF_UNIX { OffsetWidth::Count64 } else { OffsetWidth::Tcp32 };
+        let unix = |names: Option<[Endpoint; 2]>| {
+            let [local, remote] = names.unwrap_or_else(|| [Endpoint::unix(b""), Endpoint::unix(b"")]);
+            Endpoints { local, remote }
+        };
         Self {
-            endpoints: Endpoints::of(&sock, &names),
+            endpoints: Endpoints::tcp(&sock).unwrap_or_else(|| unix(names)),
             sock,
-            names,
             streams: [Reassembler::new(width), Reassembler::new(width)],
+            threads: [0, 0],
             conversation: Conversation::new(side, from_start),
             last: now,
+            wakes: None,
+            gone: None,
+            from_start,
             muted: false,
         }
     }
@@ -42,12 +73,16 @@ impl Conn {
     /// Whether a record with this socket's identity is about another one: an address in kernel memory is
     /// used again, a file's inode only later.
     pub fn is_other(&self, sock: &Sock) -> bool {
-        self.sock.inode != 0 && sock.inode != 0 && self.sock.inode != sock.inode
+        let differ = |a: u64, b: u64| a != 0 && b != 0 && a != b;
+        differ(self.sock.inode, sock.inode)
+            || differ(self.sock.remote_port.into(), sock.remote_port.into())
+            || self.sock.family != sock.family
     }
 
-    /// Whether it is a unix socket.
-    pub fn is_unix(&self) -> bool {
-        self.sock.family == AF_UNIX
+    /// Whether its end may go unreported: a unix socket's has no hook, and who did not see a connection's
+    /// birth may see what is left of a dead one.
+    pub fn may_end_silently(&self) -> bool {
+        !self.from_start
     }
 
     /// A later record knows more: the port that a connect chose, the file of an accepted socket.
@@ -57,7 +92,9 @@ impl Conn {
         // A closing socket has lost its port and its file.
         if stale && sock.inode != 0 {
             self.sock = *sock;
-            self.endpoints = Endpoints::of(sock, &self.names);
+            if let Some(endpoints) = Endpoints::tcp(sock) {
+                self.endpoints = endpoints;
+            }
         }
     }
 
@@ -72,31 +109,60 @@ impl Conn {
         self.conversation.connecting(cause);
     }
 
-    /// An operation moved bytes, or met the end of the stream.
+    /// An operation moved bytes, met the end of the stream, or failed.
     pub fn data(&mut self, data: &Data, bytes: &[u8], op: Op, world: &mut World) {
-        let Ok(len) = u64::try_from(data.ret) else {
-            world.stats.failed_sends += 1;
-            return;
-        };
         self.last = op.time;
+        if self.muted {
+            return;
+        }
         self.update(&data.sock);
-        let direction = data.direction;
-        if len == 0 {
-            self.flush(direction, world);
-            self.conversation.ended(direction, Some(op), world);
-        } else {
-            world.stats.bytes_unseen += len - bytes.len() as u64;
-            let now = world.now;
-            self.with_stream(direction, world, |stream, mut sink| {
-                stream.push(data.offset, len, bytes, op, now, &mut sink)
-            });
+        match u64::try_from(data.ret) {
+            Err(_) => self.failed_send(op, world),
+            Ok(0) => self.met_end(data, op, world),
+            Ok(len) => self.bytes(data, len, bytes, op, world),
         }
         self.mute(world);
     }
 
-    /// When something waits for bytes that should have come.
+    fn bytes(&mut self, data: &Data, len: u64, bytes: &[u8], op: Op, world: &mut World) {
+        world.stats.bytes_unseen += len - bytes.len() as u64;
+        let (now, direction) = (world.now, data.direction);
+        // Who turns from one direction to the other has all of what it acts on: what is still missing was
+        // lost.
+        self.flush(1 - direction, world);
+        self.with_stream(direction, world, |stream, mut sink| {
+            stream.push(data.offset, len, bytes, op, now, &mut sink);
+        });
+        // A thread's own records come in order: what is missing between two of them was lost.
+        if std::mem::replace(&mut self.threads[usize::from(direction)], op.tid) == op.tid {
+            self.flush(direction, world);
+        }
+    }
+
+    /// A receive of 0 bytes. RFC 9293, 3.4: a FIN takes a sequence number, so that where the next byte is
+    /// still expected nothing has ended: the buffer had no room.
+    fn met_end(&mut self, data: &Data, op: Op, world: &mut World) {
+        let next = self.streams[usize::from(direction::RECEIVE)].expected();
+        let tcp = self.sock.family != AF_UNIX;
+        let no_room = tcp && next.is_some_and(|next| next as u32 == data.offset as u32);
+        if data.direction == direction::RECEIVE && !no_room {
+            self.flush(direction::RECEIVE, world);
+            self.conversation.ended(direction::RECEIVE, Some(op), op.time, world);
+        }
+    }
+
+    fn failed_send(&mut self, op: Op, world: &mut World) {
+        world.stats.failed_sends += 1;
+        if self.gone.is_some() {
+            self.conversation.ended(direction::SEND, None, op.time, world);
+        }
+    }
+
+    /// When something is due though nothing moves.
     pub fn deadline(&self) -> Option<Time> {
-        self.streams.iter().filter_map(Reassembler::deadline).min()
+        let streams = self.streams.iter().filter_map(Reassembler::deadline).min();
+        let gone = self.gone.map(|(_, until)| until);
+        [streams, gone, self.conversation.deadline()].into_iter().flatten().min()
     }
 
     /// Stops waiting for what should have come by now.
@@ -105,26 +171,48 @@ impl Conn {
         for direction in [direction::SEND, direction::RECEIVE] {
             self.with_stream(direction, world, |stream, mut sink| stream.expire(now, &mut sink));
         }
+        self.conversation.expire(world);
         self.mute(world);
     }
 
     /// The process will send nothing more.
-    pub fn shut(&mut self, op: Op, world: &mut World) {
+    pub fn shut(&mut self, at: Time, world: &mut World) {
         self.flush(direction::SEND, world);
         // Not in the thread's own name: a close may come from anywhere.
-        let _ = op;
-        self.conversation.ended(direction::SEND, None, world);
+        self.conversation.ended(direction::SEND, None, at, world);
     }
 
-    /// The connection is over, or the tracer is (`stopping`).
-    pub fn close(&mut self, stopping: bool, world: &mut World) {
+    /// The socket is closed, maybe under the process's hands: by a reset, or when both ends have ended
+    /// their sending. What had come before can still be read, and who works on a request works on.
+    pub fn gone(&mut self, at: Time, now: Time) {
+        let more = match self.conversation.waits_as() {
+            Some(Side::Client) => READ_MS,
+            Some(Side::Server) => WORK_MS,
+            None => 0,
+        };
+        self.gone.get_or_insert((at, now.plus_ms(more)));
+    }
+
+    /// Whether it is closed, and nothing is expected of it any more.
+    pub fn is_over(&self, now: Time) -> bool {
+        self.gone.is_some_and(|(_, until)| until <= now || self.conversation.waits_as().is_none())
+    }
+
+    /// It is followed no more.
+    pub fn close(&mut self, closing: Closing, world: &mut World) {
         self.flush(direction::SEND, world);
         self.flush(direction::RECEIVE, world);
-        self.conversation.closed(stopping, world);
+        let closing = match self.gone {
+            Some((at, _)) if closing == Closing::Unseen => Closing::Gone(at),
+            _ => closing,
+        };
+        self.conversation.closed(closing, world);
     }
 
     fn flush(&mut self, direction: u8, world: &mut World) {
-        self.with_stream(direction, world, |stream, mut sink| stream.flush(&mut sink));
+        if self.streams[usize::from(direction & 1)].deadline().is_some() {
+            self.with_stream(direction, world, |stream, mut sink| stream.flush(&mut sink));
+        }
     }
 
     /// Lets `act` work on one stream, and hands what comes out to the conversation.

@@ -2,7 +2,8 @@
 
 use crate::{
     Config, Input, Output, Time,
-    conn::Conn,
+    conn::{Birth, Conn},
+    conversation::Closing,
     exchange::{Endpoint, Side},
     record::{self, Record},
     world::{Op, World},
@@ -15,8 +16,8 @@ use tracer_common::{Data, Header, Sock, TcpState, UnixSeen, tcp_state};
 const MAX_CONNS: usize = 65_536;
 /// How often connections are looked over for those whose end nobody reports.
 const SWEEP_MS: u64 = 60_000;
-/// A unix socket's end has no hook: after so long without a byte it counts as over.
-const UNIX_IDLE_MS: u64 = 900_000;
+/// A connection whose end may go unreported counts as over after so long without a byte.
+const IDLE_MS: u64 = 900_000;
 
 /// Counters of what the engine saw and could not use. All only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Stats {
     pub failed_sends: u64,
     /// Requests whose trace context was broken.
     pub broken_contexts: u64,
+    /// Requests not followed because too many waited for their response on one connection.
+    pub dropped_requests: u64,
     /// Connections dropped because too many were open.
     pub dropped_connections: u64,
     /// Exchanges and launches not followed because too many were open.
@@ -116,8 +119,10 @@ impl Engine {
     pub fn finish(&mut self, now: Time) {
         self.world.now = self.world.now.max(now);
         for key in self.keys(|_| true) {
-            self.close(key, true);
+            self.close(key, Closing::Stopping);
         }
+        self.waiting.clear();
+        self.next_sweep = None;
         for node in self.world.graph.open() {
             self.world.graph.end(node, self.world.now, self.world.now);
         }
@@ -149,47 +154,55 @@ impl Engine {
 
     fn data(&mut self, data: &Data, bytes: &[u8]) {
         let key = data.sock.id;
-        if self.conns.get(&key).is_none_or(|conn| conn.is_other(&data.sock)) {
+        let known = self.conns.get(&key).is_some_and(|conn| !conn.is_other(&data.sock));
+        if !known {
+            if data.ret <= 0 {
+                // What a dead socket still says.
+                return;
+            }
             // Older than the tracer, or its birth was lost.
-            self.open(data.sock, None, false, [Endpoint::unix(b""), Endpoint::unix(b"")]);
+            self.open(data.sock, Birth::default());
         }
         let Some(conn) = self.conns.get_mut(&key) else { return };
         conn.data(data, bytes, op(&data.header), &mut self.world);
-        if let Some(time) = conn.deadline() {
-            self.waiting.insert((time, key));
-        }
+        self.settle(key);
     }
 
     fn tcp_state(&mut self, state: &TcpState) {
-        let key = state.sock.id;
+        let (key, op) = (state.sock.id, op(&state.header));
         match (state.old, state.new) {
             (_, tcp_state::SYN_SENT) => {
-                let cause = self.world.activity(op(&state.header));
-                self.open(state.sock, Some(Side::Client), true, [Endpoint::unix(b""), Endpoint::unix(b"")]);
+                let cause = self.world.activity(op);
+                let conn = self.open(state.sock, birth(Side::Client));
+                conn.connecting(cause);
+            }
+            (old, tcp_state::ESTABLISHED) => self.established(old, state),
+            (_, tcp_state::CLOSE) => {
                 if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.connecting(cause);
+                    conn.gone(op.time, self.world.now);
+                    self.settle(key);
                 }
             }
-            (old, tcp_state::ESTABLISHED) => {
-                if old != tcp_state::SYN_SENT {
-                    self.open(
-                        state.sock,
-                        Some(Side::Server),
-                        true,
-                        [Endpoint::unix(b""), Endpoint::unix(b"")],
-                    );
-                }
-                if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.update(&state.sock);
-                    conn.starts_at(state.write_seq, state.copied_seq);
-                }
-            }
-            (_, tcp_state::CLOSE) => self.close(key, false),
             _ => {
                 if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.shut(op(&state.header), &mut self.world);
+                    conn.shut(op.time, &mut self.world);
                 }
             }
+        }
+    }
+
+    fn established(&mut self, old: u8, state: &TcpState) {
+        let connected = old == tcp_state::SYN_SENT;
+        let known = self.conns.get(&state.sock.id).is_some_and(|conn| !conn.is_other(&state.sock));
+        if !connected {
+            self.open(state.sock, birth(Side::Server));
+        } else if !known {
+            // The begin of its connect was lost.
+            self.open(state.sock, birth(Side::Client));
+        }
+        if let Some(conn) = self.conns.get_mut(&state.sock.id) {
+            conn.update(&state.sock);
+            conn.starts_at(state.write_seq, state.copied_seq);
         }
     }
 
@@ -201,23 +214,38 @@ impl Engine {
             (0, 1..) => Some(Side::Client),
             _ => None,
         };
-        let names = [name(&seen.local, seen.local_len), name(&seen.remote, seen.remote_len)];
-        self.open(seen.sock, side, false, names);
+        let names = Some([name(&seen.local, seen.local_len), name(&seen.remote, seen.remote_len)]);
+        self.open(seen.sock, Birth { side, from_start: false, names });
     }
 
-    /// A connection that is new to us; one with the same identity is over.
-    fn open(&mut self, sock: Sock, side: Option<Side>, from_start: bool, names: [Endpoint; 2]) {
-        self.close(sock.id, false);
+    /// A connection that is new to us; what became of one with the same identity nobody told.
+    fn open(&mut self, sock: Sock, birth: Birth) -> &mut Conn {
+        self.close(sock.id, Closing::Unseen);
         if self.conns.len() >= MAX_CONNS {
             self.drop_idlest();
         }
         self.next_sweep.get_or_insert(self.world.now.plus_ms(SWEEP_MS));
-        self.conns.insert(sock.id, Box::new(Conn::new(sock, side, from_start, names, self.world.now)));
+        let conn = Box::new(Conn::new(sock, birth, self.world.now));
+        self.conns.entry(sock.id).insert_entry(conn).into_mut()
     }
 
-    fn close(&mut self, key: u64, stopping: bool) {
+    fn close(&mut self, key: u64, closing: Closing) {
         if let Some(mut conn) = self.conns.remove(&key) {
-            conn.close(stopping, &mut self.world);
+            conn.close(closing, &mut self.world);
+        }
+    }
+
+    /// Forgets a connection that is over, or looks at it again when something is due.
+    fn settle(&mut self, key: u64) {
+        let Some(conn) = self.conns.get_mut(&key) else { return };
+        if conn.is_over(self.world.now) {
+            return self.close(key, Closing::Unseen);
+        }
+        if let Some(time) = conn.deadline()
+            && conn.wakes.is_none_or(|wakes| time < wakes)
+        {
+            conn.wakes = Some(time);
+            self.waiting.insert((time, key));
         }
     }
 
@@ -226,7 +254,7 @@ impl Engine {
         by_age.sort_unstable();
         for (_, key) in by_age.into_iter().take(MAX_CONNS / 8) {
             self.world.stats.dropped_connections += 1;
-            self.close(key, true);
+            self.close(key, Closing::Unseen);
         }
     }
 
@@ -243,21 +271,25 @@ impl Engine {
         while let Some(&(time, key)) = self.waiting.first().filter(|(time, _)| *time <= now) {
             self.waiting.remove(&(time, key));
             if let Some(conn) = self.conns.get_mut(&key) {
+                conn.wakes = conn.wakes.filter(|wakes| *wakes != time);
                 conn.expire(&mut self.world);
-                if let Some(time) = conn.deadline() {
-                    self.waiting.insert((time, key));
-                }
+                self.settle(key);
             }
         }
         if self.next_sweep.is_some_and(|time| time <= now) {
-            let over = |conn: &Conn| conn.is_unix() && now.since(conn.last) > UNIX_IDLE_MS * 1_000_000;
+            let over = |conn: &Conn| conn.may_end_silently() && now.since(conn.last) > IDLE_MS * 1_000_000;
             for key in self.keys(over) {
-                self.close(key, false);
+                self.close(key, Closing::Unseen);
             }
             self.next_sweep = (!self.conns.is_empty()).then(|| now.plus_ms(SWEEP_MS));
         }
         self.world.tell(now);
     }
+}
+
+/// A TCP connection seen from its start.
+fn birth(side: Side) -> Birth {
+    Birth { side: Some(side), from_start: true, names: None }
 }
 
 fn op(header: &Header) -> Op {

@@ -82,14 +82,12 @@ impl Endpoint {
 }
 
 impl Endpoints {
-    /// Both ends of a socket; `names` are those of a unix socket, own first.
-    pub fn of(sock: &Sock, names: &[Endpoint; 2]) -> Self {
-        Self {
-            local: Endpoint::tcp(sock.family, sock.local, sock.local_port)
-                .unwrap_or_else(|| names[0].clone()),
-            remote: Endpoint::tcp(sock.family, sock.remote, sock.remote_port)
-                .unwrap_or_else(|| names[1].clone()),
-        }
+    /// Both ends of a TCP socket; nothing for a unix socket.
+    pub fn tcp(sock: &Sock) -> Option<Self> {
+        Some(Self {
+            local: Endpoint::tcp(sock.family, sock.local, sock.local_port)?,
+            remote: Endpoint::tcp(sock.family, sock.remote, sock.remote_port)?,
+        })
     }
 }
 

@@ -239,6 +239,11 @@ impl Graph {
         self.get(id).is_some_and(|node| node.end.is_none())
     }
 
+    /// Whether the node's place in a trace can still change.
+    pub fn is_open_ended(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|node| node.trace.is_none())
+    }
+
     /// The two nodes are both ends of one exchange.
     pub fn pair(&mut self, client: NodeId, server: NodeId) {
         match self.nodes.get_mut(&server) {
@@ -318,10 +323,11 @@ impl Graph {
             }
             match self.above(node) {
                 Above::Here(parent, _) if chain.len() < MAX_DEPTH && !chain.contains(&parent) => {
-                    chain.push(parent)
+                    chain.push(parent);
                 }
+                Above::Here(..) => self.cut(id),
                 Above::Elsewhere => break node.remote.as_ref().map_or(node.own_trace, |r| r.trace_id),
-                _ => break node.own_trace,
+                Above::Nothing => break node.own_trace,
             }
         };
         for id in chain {
@@ -330,6 +336,14 @@ impl Graph {
             }
         }
         trace
+    }
+
+    /// Ends a chain that is too long, or goes round, which only a wrong link can make it do.
+    fn cut(&mut self, id: NodeId) {
+        self.stats.causes_gone += 1;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            (node.cause, node.partner) = (None, None);
+        }
     }
 
     /// Where the parent is.
@@ -348,13 +362,19 @@ impl Graph {
         }
         let cause = node.cause.and_then(|cause| Some((cause.node, self.nodes.get(&cause.node)?)));
         match (cause, &node.remote) {
-            (Some((id, cause)), remote) if remote.is_none() || cause.remote == *remote => {
+            (Some((id, cause)), remote) if remote.is_none() || same_span(&cause.remote, remote) => {
                 Above::Here(id, Method::Thread)
             }
             (_, Some(_)) => Above::Elsewhere,
             _ => Above::Nothing,
         }
     }
+}
+
+/// Whether two contexts name one span: `tracestate` may change on the way.
+fn same_span(a: &Option<RemoteContext>, b: &Option<RemoteContext>) -> bool {
+    let ids = |context: &Option<RemoteContext>| context.as_ref().map(|c| (c.trace_id, c.span_id));
+    ids(a) == ids(b)
 }
 
 fn link(method: Method, candidates: u32) -> Link {

@@ -25,6 +25,8 @@ struct Process {
     launch: Option<NodeId>,
     /// Its own open server exchanges.
     open: u32,
+    /// Until when it is known, once it ended.
+    ended: Option<Time>,
 }
 
 /// All threads and processes.
@@ -33,6 +35,8 @@ pub struct Tasks {
     activities: FxHashMap<u32, NodeId>,
     processes: FxHashMap<u32, Process>,
     ended: VecDeque<(Time, u32)>,
+    /// Launches whose process was forgotten: nobody will hear of their end.
+    abandoned: Vec<NodeId>,
     /// Processes and threads that were forgotten for want of room.
     pub forgotten: u64,
 }
@@ -146,24 +150,36 @@ impl Tasks {
     /// A thread ended; with `process`, its process too.
     pub fn exited(&mut self, pid: u32, tid: u32, process: bool, now: Time) {
         self.activities.remove(&tid);
-        if process && self.processes.contains_key(&pid) {
+        if process
+            && let Some(process) = self.processes.get_mut(&pid)
+            && process.ended.is_none()
+        {
+            (process.launch, process.origin) = (None, None);
+            process.ended = Some(now.plus_ms(KEEP_MS));
             self.ended.push_back((now.plus_ms(KEEP_MS), pid));
-            if let Some(process) = self.processes.get_mut(&pid) {
-                (process.launch, process.origin) = (None, None);
-            }
         }
     }
 
     /// Forgets processes that ended a while ago.
     pub fn forget(&mut self, now: Time) {
-        while let Some((_, pid)) = self.ended.pop_front_if(|(time, _)| *time <= now) {
-            self.processes.remove(&pid);
+        while let Some((time, pid)) = self.ended.pop_front_if(|(time, _)| *time <= now) {
+            // Its number may be another's by now.
+            if self.processes.get(&pid).is_some_and(|process| process.ended == Some(time)) {
+                self.processes.remove(&pid);
+            }
         }
+    }
+
+    /// The next launch whose process was forgotten.
+    pub fn pop_abandoned(&mut self) -> Option<NodeId> {
+        self.abandoned.pop()
     }
 
     fn process(&mut self, pid: u32) -> &mut Process {
         if self.processes.len() >= MAX_PROCESSES && !self.processes.contains_key(&pid) {
             self.forgotten += self.processes.len() as u64;
+            self.abandoned.extend(self.processes.values().filter_map(|process| process.launch));
+            self.abandoned.sort_unstable();
             self.processes.clear();
             self.ended.clear();
         }

@@ -2,40 +2,36 @@
 
 use crate::graph::NodeId;
 use rustc_hash::FxHashMap;
-use std::{collections::VecDeque, net::IpAddr};
+use std::collections::VecDeque;
 
 /// Most exchanges that wait for their other end: those of the last moments, as most have none here.
 const MAX_WAITING: usize = 8192;
 
-/// Which exchange of which connection, as both ends know it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// Which exchange of which connection, as both ends know it. Both kinds hold a hash of the request's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wire {
-    /// The client's address and port, the server's, and the TCP sequence number of the request's first
-    /// byte, which is the same at both ends. Network namespaces are left out: a connection between two
-    /// of them is one connection.
+    /// The TCP sequence number of the request's first byte. Addresses and network namespaces are left
+    /// out: they differ at the two ends where addresses are translated, sequence numbers do not.
     Tcp {
-        /// Client.
-        client: (IpAddr, u16),
-        /// Server.
-        server: (IpAddr, u16),
         /// Sequence number.
         seq: u32,
+        /// Hash.
+        head: u64,
     },
-    /// The sockets of the client and the server, and which request on this connection it is, by a hash
-    /// of its head: bytes are counted from when the tracer first saw each socket, which need not be the
-    /// same moment.
+    /// The sockets of the client and the server. Bytes are counted from when the tracer first saw each
+    /// socket, which need not be the same moment.
     Unix {
         /// Client's socket.
         client: u64,
         /// Server's socket.
         server: u64,
-        /// Hash of the request's head.
+        /// Hash.
         head: u64,
     },
 }
 
 /// One end that waits for the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Waiting {
     client: VecDeque<NodeId>,
     server: VecDeque<NodeId>,
@@ -49,18 +45,24 @@ pub struct Wires {
 }
 
 impl Wires {
-    /// One end of an exchange; gives client and server when it is the second.
-    pub fn meet(&mut self, wire: Wire, node: NodeId, is_client: bool) -> Option<(NodeId, NodeId)> {
-        let entry = self
-            .waiting
-            .entry(wire.clone())
-            .or_insert_with(|| Waiting { client: VecDeque::new(), server: VecDeque::new() });
+    /// One end of an exchange; gives client and server when it is the second. `fits` says of one that
+    /// waits whether it still can be the other: where an end was missed, the same request on the same
+    /// connection later is another exchange.
+    pub fn meet(
+        &mut self,
+        wire: Wire,
+        node: NodeId,
+        is_client: bool,
+        fits: impl Fn(NodeId) -> bool,
+    ) -> Option<(NodeId, NodeId)> {
+        let entry = self.waiting.entry(wire).or_default();
         let (own, other) = if is_client {
             (&mut entry.client, &mut entry.server)
         } else {
             (&mut entry.server, &mut entry.client)
         };
-        if let Some(found) = other.pop_front() {
+        let found = std::iter::from_fn(|| other.pop_front()).find(|found| fits(*found));
+        if let Some(found) = found {
             if entry.client.is_empty() && entry.server.is_empty() {
                 self.waiting.remove(&wire);
             }

@@ -49,8 +49,8 @@ pub struct Begun {
     pub op: Op,
     /// The socket's identity and inode, and the place of the first byte in its stream.
     pub identity: (u64, u64, u64),
-    /// How its other end knows it, when that may be on this node.
-    pub wire: Option<Wire>,
+    /// How its other end knows it.
+    pub wire: Wire,
     /// What the thread was busy with.
     pub cause: Option<NodeId>,
     /// The exchange so far.
@@ -112,8 +112,14 @@ impl World {
         if side == Side::Server {
             self.tasks.count_open(op.pid, 1);
         }
-        if let Some((client, server)) = wire.and_then(|wire| self.wires.meet(wire, id, side == Side::Client))
-        {
+        // A client's exchange has not ended when its server's begins, nor was the server's told when the
+        // record of the client's begin comes late.
+        let fits = |node| match (wire, side) {
+            (Wire::Tcp { .. }, _) => true,
+            (Wire::Unix { .. }, Side::Server) => self.graph.is_active(node),
+            (Wire::Unix { .. }, Side::Client) => self.graph.is_open_ended(node),
+        };
+        if let Some((client, server)) = self.wires.meet(wire, id, side == Side::Client, fits) {
             self.graph.pair(client, server);
         }
         Some(id)
@@ -156,6 +162,10 @@ impl World {
 
     /// A process was forked.
     pub fn forked(&mut self, fork: &Fork, op: Op) {
+        // The record of an exit was lost, and the number is used again.
+        if let (_, Some(launch)) = self.tasks.origin(fork.child_pid) {
+            self.graph.end(launch, op.time, self.now);
+        }
         match self.activity(op) {
             Some(origin) => self.tasks.forked(fork.child_pid, origin),
             None => self.tasks.forked_freely(fork.child_pid),
@@ -204,6 +214,9 @@ impl World {
 
     /// Lets spans leave whose time has come.
     pub fn tell(&mut self, until: Time) {
+        while let Some(launch) = self.tasks.pop_abandoned() {
+            self.graph.end(launch, self.now, self.now);
+        }
         while let Some(id) = self.graph.pop_due(until) {
             self.tell_one(id);
         }

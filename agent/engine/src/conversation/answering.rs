@@ -1,0 +1,169 @@
+//! Responses.
+
+use super::{Conversation, Moved, Protocol, step};
+use crate::{
+    Time,
+    exchange::{Exchange, Problem, Side},
+    graph::NodeId,
+    http1::{Answering, Event, Guess, Head, Role, looks_like_response},
+    world::{Op, World},
+};
+
+/// Most bytes of a response that are kept because the record of its request has not come yet.
+const MAX_EARLY: usize = 64 * 1024;
+
+impl Conversation {
+    pub(super) fn response(&mut self, moved: Moved<'_>, op: Op, world: &mut World) {
+        if self.open.is_empty() && self.responses.parser.is_idle() {
+            let guess = match moved {
+                Moved::Bytes(bytes) => looks_like_response(bytes),
+                _ => Guess::More,
+            };
+            // Who speaks first, and is no HTTP, speaks something else.
+            if guess == Guess::No && self.early.is_empty() && self.exchanges == 0 {
+                self.early = Vec::new();
+                self.protocol = Protocol::Opaque;
+                return;
+            }
+            // A client's sender and receiver may be two threads: the answer's record can come first.
+            if let (Some(Side::Client), Moved::Bytes(bytes)) = (self.side, moved) {
+                return self.keep_early(bytes, op, world);
+            }
+        }
+        let answered = self.answer(moved, op, world);
+        if self.side == Some(Side::Client)
+            && let Some(node) = answered
+        {
+            let cause = world.cause_of(node);
+            world.tasks.set_activity(op.tid, cause);
+        }
+    }
+
+    /// Gives the exchange that was answered last.
+    fn answer(&mut self, moved: Moved<'_>, op: Op, world: &mut World) -> Option<NodeId> {
+        let mut rest = moved;
+        let mut answered = None;
+        loop {
+            let front = self.open.front();
+            answered = front.and_then(|open| open.node).or(answered);
+            let answering = front.map_or(Answering::default(), |open| open.answering);
+            let Some((_, event)) = step(&mut self.responses.parser, &mut rest, answering) else { break };
+            match event {
+                Some(Event::Head(head)) => self.answer_head(head, world),
+                Some(Event::Content(bytes)) => {
+                    if let Some(exchange) = self.answering(world) {
+                        exchange.response_content += bytes;
+                    }
+                }
+                Some(Event::End) => self.answer_end(op.time, Some(op.tid), None, world),
+                Some(Event::Incomplete) => {
+                    self.answer_end(op.time, Some(op.tid), Some(Problem::CutShort), world);
+                }
+                Some(Event::Tunnel) => {
+                    self.give_up(Problem::Unseen, op.time, world);
+                    self.protocol = Protocol::Opaque;
+                    break;
+                }
+                Some(Event::NotHttp | Event::Lost(_)) => {
+                    self.lose_responses(world);
+                    break;
+                }
+                Some(Event::Begin) | None => {}
+            }
+        }
+        answered
+    }
+
+    /// The exchange that a response belongs to.
+    fn answering<'w>(&self, world: &'w mut World) -> Option<&'w mut Exchange> {
+        if self.informational {
+            return None;
+        }
+        world.graph.exchange_mut(self.open.front()?.node?)
+    }
+
+    fn answer_head(&mut self, head: Box<Head>, world: &mut World) {
+        // RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a
+        // final response". 101 is final for HTTP.
+        self.informational =
+            head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
+        if self.informational {
+            return;
+        }
+        match self.open.front_mut() {
+            Some(open) => open.answered = true,
+            None => world.stats.orphan_responses += 1,
+        }
+        if let Some(exchange) = self.answering(world) {
+            exchange.response = Some(head);
+        }
+    }
+
+    fn answer_end(&mut self, end: Time, tid: Option<u32>, problem: Option<Problem>, world: &mut World) {
+        if std::mem::take(&mut self.informational) {
+            return;
+        }
+        let Some(open) = self.open.pop_front() else { return };
+        if let Some(node) = open.node {
+            world.end(node, end, problem);
+        }
+        // The next one was read already: who sent this answer turns to it.
+        if let (Some(Side::Server), Some(tid)) = (self.side, tid)
+            && let Some(next) = self.open.front().and_then(|open| open.node)
+        {
+            world.tasks.set_activity(tid, Some(next));
+        }
+    }
+
+    fn keep_early(&mut self, bytes: &[u8], op: Op, world: &mut World) {
+        let kept: usize = self.early.iter().map(|(_, bytes)| bytes.len()).sum();
+        if kept + bytes.len() > MAX_EARLY {
+            world.stats.orphan_responses += 1;
+            self.early = Vec::new();
+            return self.lose_responses(world);
+        }
+        self.early.push((op, bytes.into()));
+    }
+
+    pub(super) fn replay_early(&mut self, world: &mut World) {
+        for (op, bytes) in std::mem::take(&mut self.early) {
+            if self.protocol == Protocol::Http {
+                self.response(Moved::Bytes(&bytes), op, world);
+            }
+        }
+        if let Some(at) = self.over {
+            self.no_more_responses(None, at, world);
+        }
+    }
+
+    /// One direction has ended, at `at`, as `op` noticed.
+    pub fn ended(&mut self, direction: u8, op: Option<Op>, at: Time, world: &mut World) {
+        if self.protocol == Protocol::Http && self.role(direction) == Role::Response {
+            self.no_more_responses(op, at, world);
+        }
+    }
+
+    fn no_more_responses(&mut self, op: Option<Op>, at: Time, world: &mut World) {
+        let Some(answered) = self.open.front().map(|open| open.node) else {
+            self.over = Some(at);
+            return;
+        };
+        // The response ended with its last byte, however late the end of the connection was noticed.
+        let last = self.last_answer().unwrap_or(at);
+        while let Some(event) = self.responses.parser.eof() {
+            match event {
+                Event::End => self.answer_end(last, None, None, world),
+                Event::Incomplete => self.answer_end(last, None, Some(Problem::CutShort), world),
+                _ => {}
+            }
+        }
+        if self.responses.lost {
+            self.give_up(Problem::Unseen, last, world);
+        }
+        self.give_up(Problem::NoResponse, at, world);
+        if let (Some(Side::Client), Some(op), Some(node)) = (self.side, op, answered) {
+            let cause = world.cause_of(node);
+            world.tasks.set_activity(op.tid, cause);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Requests.
+
+use super::{Conversation, Moved, Open, Peers, Protocol, Stream, step};
+use crate::{
+    exchange::{Exchange, Problem, Side},
+    http1::{Answering, Event, Head, Role, Start},
+    wire::Wire,
+    world::{Begun, Op, World},
+};
+use tracer_common::AF_UNIX;
+
+/// Most requests that wait for their responses: servers and clients pipeline a few; those of one that
+/// sends more are not followed past this.
+const MAX_PIPELINED: usize = 256;
+
+impl Conversation {
+    pub(super) fn request(
+        &mut self,
+        offset: u64,
+        moved: Moved<'_>,
+        op: Op,
+        peers: Peers<'_>,
+        world: &mut World,
+    ) {
+        let mut place = offset;
+        let mut rest = moved;
+        while let Some((used, event)) = step(&mut self.requests.parser, &mut rest, Answering::default()) {
+            place = place.wrapping_add(used);
+            match event {
+                Some(Event::Begin) => {
+                    let cause = self.connect.take().filter(|node| world.graph.is_active(*node));
+                    self.asking = Some((op, place, cause.or_else(|| world.activity(op))));
+                }
+                Some(Event::Head(head)) => {
+                    self.tentative = None;
+                    self.asked(head, op, peers, world);
+                    self.replay_early(world);
+                }
+                Some(Event::Content(bytes)) => {
+                    if let Some(exchange) = self.current.and_then(|node| world.graph.exchange_mut(node)) {
+                        exchange.request_content += bytes;
+                    }
+                }
+                Some(Event::End | Event::Incomplete) => self.current = None,
+                Some(Event::Tunnel) | None => {}
+                Some(Event::NotHttp) => return self.no_request(world),
+                Some(Event::Lost(_)) => return self.lose_requests(world),
+            }
+            if self.protocol != Protocol::Http || self.requests.lost {
+                return;
+            }
+        }
+    }
+
+    /// A request's head is complete.
+    fn asked(&mut self, head: Box<Head>, op: Op, peers: Peers<'_>, world: &mut World) {
+        let Some(side) = self.side else { return };
+        let (first, place, cause) = self.asking.take().unwrap_or((op, 0, None));
+        self.exchanges += 1;
+        if self.open.len() >= MAX_PIPELINED {
+            world.stats.dropped_requests += 1;
+            return self.lose_requests(world);
+        }
+        self.expect_response(world);
+        let answering = match head.start() {
+            Start::Request { method, .. } => {
+                Answering { head: method == "HEAD", connect: method == "CONNECT" }
+            }
+            Start::Response { .. } => Answering::default(),
+        };
+        let node = world.begin(Begun {
+            op: first,
+            identity: (peers.sock.id, peers.sock.inode, place),
+            wire: wire(side, peers, place, &head),
+            cause: cause.filter(|_| side == Side::Client),
+            exchange: Exchange {
+                side,
+                request: head,
+                response: None,
+                request_content: 0,
+                response_content: 0,
+                endpoints: peers.endpoints.clone(),
+                problem: None,
+            },
+        });
+        self.current = node;
+        self.open.push_back(Open { node, answering, answered: false, asked: op });
+    }
+
+    /// A request comes: what answered none before it, or no longer can be told from it, is over.
+    fn expect_response(&mut self, world: &mut World) {
+        let ended = |open: &mut Open| open.answered;
+        if self.responses.lost
+            && let Some(open) = self.open.pop_front_if(ended)
+        {
+            let end = self.last_answer().unwrap_or(world.now);
+            if let Some(node) = open.node {
+                world.end(node, end, Some(Problem::Unseen));
+            }
+        }
+        if self.open.is_empty() && !self.responses.lost && !self.responses.parser.is_idle() {
+            self.responses = Stream::new(Role::Response);
+        }
+    }
+}
+
+/// How the other end knows this request.
+fn wire(side: Side, peers: Peers<'_>, place: u64, head: &Head) -> Wire {
+    let head = twox_hash::XxHash3_64::oneshot(head.raw());
+    if peers.sock.family != AF_UNIX {
+        // The low 32 bits of a TCP offset are the sequence number.
+        return Wire::Tcp { seq: place as u32, head };
+    }
+    let (client, server) = match side {
+        Side::Client => (peers.sock.id, peers.sock.peer),
+        Side::Server => (peers.sock.peer, peers.sock.id),
+    };
+    Wire::Unix { client, server, head }
+}

@@ -1,0 +1,147 @@
+//! Where HTTP begins on a connection, and where it is found again.
+
+use super::{Conversation, Moved, Protocol, Stream};
+use crate::{
+    exchange::{Problem, Side},
+    http1::{Guess, Role, looks_like_request, looks_like_response},
+    world::World,
+};
+use tracer_common::direction;
+
+/// Turns of a connection, one direction to the other, that may pass without HTTP before it is given up.
+const MAX_TURNS: u8 = 8;
+/// The same of a connection that was HTTP: what streams both ways at once turns often.
+const MAX_LOST_TURNS: u8 = 64;
+
+impl Conversation {
+    /// Whether HTTP begins here, on a connection of which that is not known.
+    pub(super) fn join(&mut self, direction: u8, moved: Moved<'_>, turns: u8) -> bool {
+        let Moved::Bytes(bytes) = moved else { return false };
+        let (asks, answers) = match direction {
+            direction::SEND => (Side::Client, Side::Server),
+            _ => (Side::Server, Side::Client),
+        };
+        let guess =
+            if self.side_seen && self.side != Some(asks) { Guess::No } else { looks_like_request(bytes) };
+        if guess != Guess::No {
+            self.tentative = (guess == Guess::More).then_some((turns, self.side));
+            self.side = Some(asks);
+            self.protocol = Protocol::Http;
+            return true;
+        }
+        if !self.side_seen && looks_like_response(bytes) == Guess::Yes {
+            self.side = Some(answers);
+        } else if self.turned() {
+            self.turned_in_vain(turns);
+        }
+        false
+    }
+
+    fn turned_in_vain(&mut self, turns: u8) {
+        self.protocol = match turns.saturating_add(1) {
+            MAX_TURNS.. => Protocol::Opaque,
+            turns => Protocol::Undecided { turns },
+        };
+    }
+
+    /// What might have been a request was none.
+    pub(super) fn retract(&mut self) {
+        let Some((turns, side)) = self.tentative.take() else { return };
+        self.side = side;
+        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.asking = None;
+        self.turned_in_vain(turns);
+    }
+
+    /// What stands where a request should begin is none.
+    pub(super) fn no_request(&mut self, world: &mut World) {
+        if self.tentative.is_some() {
+            self.retract();
+        } else if self.exchanges > 0 {
+            self.lose_requests(world);
+        } else {
+            self.early = Vec::new();
+            self.protocol = Protocol::Opaque;
+        }
+    }
+
+    /// Where requests begin is no longer known.
+    pub(super) fn lose_requests(&mut self, world: &mut World) {
+        if self.tentative.is_some() {
+            return self.retract();
+        }
+        world.stats.boundaries_lost += 1;
+        (self.asking, self.current) = (None, None);
+        self.requests.lost = true;
+        self.lost_turns = 0;
+        self.doubt_side(world);
+    }
+
+    /// Where responses begin and end is no longer known.
+    pub(super) fn lose_responses(&mut self, world: &mut World) {
+        world.stats.boundaries_lost += 1;
+        self.informational = false;
+        self.responses.lost = true;
+        self.doubt_side(world);
+    }
+
+    /// What makes sense in neither direction may be the wrong way round, unless its birth was seen.
+    fn doubt_side(&mut self, world: &mut World) {
+        if self.side_seen || !self.requests.lost || !self.responses.lost {
+            return;
+        }
+        self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.side = None;
+        self.protocol = Protocol::Undecided { turns: 0 };
+    }
+
+    /// Whether requests can be read here: always, unless they were lost.
+    pub(super) fn finds_requests(&mut self, moved: Moved<'_>, world: &mut World) -> bool {
+        if !self.requests.lost {
+            return true;
+        }
+        // A body goes on while nothing answers it.
+        let owed = self.open.front().is_some_and(|open| !open.answered) && !self.responses.lost;
+        let Moved::Bytes(bytes) = moved else { return false };
+        if self.turned() && !owed && looks_like_request(bytes) == Guess::Yes {
+            self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+            (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+            return true;
+        }
+        self.lost_turns += u8::from(self.turned());
+        if self.lost_turns >= MAX_LOST_TURNS {
+            self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+            self.protocol = Protocol::Opaque;
+        }
+        false
+    }
+
+    /// Whether responses can be read here: always, unless they were lost.
+    ///
+    /// A status line behind unseen bytes answers the last request: those before it had their answers in
+    /// these bytes, or else their client would not have gone on to ask.
+    pub(super) fn finds_responses(&mut self, moved: Moved<'_>, world: &mut World) -> bool {
+        if !self.responses.lost {
+            return true;
+        }
+        let Moved::Bytes(bytes) = moved else { return false };
+        let Some(last) = self.open.back() else { return false };
+        if last.answered || looks_like_response(bytes) != Guess::Yes {
+            return false;
+        }
+        let asked = last.asked;
+        let pipelined = self.open.iter().rev().skip(1).any(|open| open.asked == asked);
+        let answered = if pipelined { None } else { self.open.pop_back() };
+        let (asking, current) = (self.asking.take(), self.current);
+        self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+        (self.asking, self.current) = (asking, current);
+        self.open.extend(answered);
+        if pipelined {
+            // Which of them it answers cannot be known.
+            return false;
+        }
+        self.responses = Stream::new(Role::Response);
+        true
+    }
+}
