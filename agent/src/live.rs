@@ -11,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 use tracer_engine::{Input, Time};
@@ -19,8 +18,8 @@ use tracer_engine::{Input, Time};
 /// Records taken at a time. Ticks, output and the end get their turn in between: some 5 ms at the full rate
 /// of the engine.
 const BUDGET: usize = 4096;
-/// Pause after records came. The kernel side sends no wakeups, as they cost the traced program; so long a
-/// ring buffer must hold what comes.
+/// Pause after records came. The kernel side wakes nobody, as that costs the traced program, except when a
+/// burst fills a good part of the ring buffer.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Longest pause when nothing comes: 20 wakeups a second, and a delay that nobody notices.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
@@ -70,7 +69,7 @@ pub fn run(source: &mut dyn Source, pipeline: &mut Pipeline, mut until: Until) -
             0 => (pause * 2).min(IDLE_PAUSE),
             _ => BUSY_PAUSE,
         };
-        thread::sleep(until_timeout(pipeline.poll_timeout(), clock::now()).map_or(pause, |t| pause.min(t)));
+        source.wait(until_timeout(pipeline.poll_timeout(), clock::now()).map_or(pause, |t| pause.min(t)));
     }
     drop(until.command.take());
     let end = clock::now().plus_ms(LAST_DRAIN_MS);

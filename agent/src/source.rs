@@ -4,6 +4,7 @@ use crate::{
     kernel::{Kernel, Options},
     trace::say,
 };
+use std::time::Duration;
 use tracer_common::lost;
 
 /// Numbers of lost records, one for each cause of [`tracer_common::lost`].
@@ -14,6 +15,9 @@ pub trait Source {
     /// Hands over the records that are there, at most `budget`, in the order in which they were written.
     /// Never waits. Gives their number.
     fn drain(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> usize;
+
+    /// Waits so long, or less when the records that came should not wait.
+    fn wait(&mut self, timeout: Duration);
 
     /// Records lost since the last call, by cause.
     fn take_lost(&mut self) -> Lost;
@@ -51,6 +55,10 @@ impl Source for Kernel {
         Kernel::drain(self, budget, sink)
     }
 
+    fn wait(&mut self, timeout: Duration) {
+        Kernel::wait(self, timeout);
+    }
+
     fn take_lost(&mut self) -> Lost {
         Kernel::take_lost(self)
     }
@@ -78,6 +86,10 @@ impl Source for FakeSource {
         let count = budget.min(self.records.len());
         self.records.drain(..count).for_each(|record| sink(&record));
         count
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        std::thread::sleep(timeout);
     }
 
     fn take_lost(&mut self) -> Lost {

@@ -67,8 +67,12 @@ pub struct Settings {
     pub own_pid: u32,
     /// Bytes to copy from one operation, at most [`MAX_SNAP`](crate::MAX_SNAP).
     pub snap: u32,
+    /// Bytes in the ring buffer from which on each record wakes the agent.
+    pub wake_at: u32,
+    /// Zero.
+    pub pad: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<Settings>() == 24);
 
 impl KernelLayout {
     /// All offsets zero: what stands in the programs until the agent sets them.

@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Address, header},
     layout,
-    maps::{SOCKETS, count_lost, deliver},
+    maps::{OWN_SOCKETS, OWN_STREAMS, SOCKETS, count_lost, deliver},
 };
 use tracer_common::{Sock, TcpState, kind, lost, tcp_state};
 
@@ -20,9 +20,37 @@ pub fn state_changed(sk: u64, old: i32, new: i32) {
     }
     let sk = Address(sk);
     let Some(head) = kernel::stream_socket(sk) else { return };
+    if is_own(sk, &head, new) {
+        return;
+    }
     if report(sk, &head, old, new).is_none() {
         count_lost(lost::UNREADABLE);
     }
+}
+
+/// Whether the socket is the agent's own; notes how the other end will know its connection.
+///
+/// A connect is known by the thread that begins it, the rest may run in any thread. The peer's socket is
+/// established only after this one, and moves bytes only after that.
+#[inline(always)]
+fn is_own(sk: Address, head: &kernel::SockHead, new: u8) -> bool {
+    if new == tcp_state::SYN_SENT && kernel::is_agent() {
+        let _ = OWN_SOCKETS.insert(sk.0, 0, 0);
+        return true;
+    }
+    if OWN_SOCKETS.get_ptr(sk.0).is_none() {
+        return false;
+    }
+    match new {
+        tcp_state::ESTABLISHED => {
+            if let Some(seq) = sk.read::<u32>(layout!(tcp_write_seq)) {
+                let _ = OWN_STREAMS.insert(seq, head.local_port(), 0);
+            }
+        }
+        tcp_state::CLOSE => drop(OWN_SOCKETS.remove(sk.0)),
+        _ => {}
+    }
+    true
 }
 
 /// Begin, establishment, local end of sending, end; a listener's life is nobody's connection.

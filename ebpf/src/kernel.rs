@@ -94,6 +94,14 @@ pub struct SockHead {
     flags: u8,
 }
 
+impl SockHead {
+    /// Local port, host order.
+    #[inline(always)]
+    pub fn local_port(&self) -> u16 {
+        self.num
+    }
+}
+
 const IPPROTO_TCP: u16 = 6;
 const SOCK_STREAM: u16 = 1;
 

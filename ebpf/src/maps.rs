@@ -1,7 +1,7 @@
 //! Every map and global of the programs, and the one way out for a record.
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::bpf_ringbuf_output,
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -13,7 +13,7 @@ use tracer_common::{KernelLayout, Settings, Sock, lost};
 #[unsafe(no_mangle)]
 pub static LAYOUT: KernelLayout = KernelLayout::ZERO;
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { id_mask: 0, own_pid: 0, snap: 0 };
+static SETTINGS: Settings = Settings { id_mask: 0, own_pid: 0, snap: 0, wake_at: 0, pad: 0 };
 
 /// Where every record goes, of all CPUs in one order. The agent sets its size.
 #[map]
@@ -34,6 +34,16 @@ pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768,
 /// least used one is reported again, and muted again.
 #[map]
 pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// The agent's own TCP sockets, by address: a few connections to a receiver.
+#[map]
+pub static OWN_SOCKETS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(256, 0);
+
+/// The same connections as the other end knows them: the sequence number of the first byte that the agent
+/// sends, to its port. Tracing a receiver's side of our own export would export what that gives, without
+/// end.
+#[map]
+pub static OWN_STREAMS: LruHashMap<u32, u16> = LruHashMap::with_max_entries(256, 0);
 
 /// Which message of a `sendmmsg` a thread has reached. An entry lives during one call.
 #[map]
@@ -87,16 +97,18 @@ pub fn settings() -> Settings {
 
 /// Hands `len` bytes at `record` to the agent, or counts them as lost for `cause`.
 ///
-/// No wake-up: the agent looks at the ring every few milliseconds, which costs the traced
-/// application nothing.
+/// No wake-up as a rule: the agent looks at the ring every few milliseconds, which costs the traced
+/// application nothing. Only a burst that fills a good part of the ring wakes it.
 ///
 /// # Safety
 /// `record` must point to `len` readable bytes of a map value or of the stack.
 #[inline(always)]
 pub unsafe fn deliver(record: *const u8, len: usize, cause: u32) {
+    let wake = RECORDS.query(BPF_RB_AVAIL_DATA.into()) > u64::from(settings().wake_at);
+    let flags = if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
     // SAFETY: the caller's promise; the ring is a map of that type.
     let failed = unsafe {
-        bpf_ringbuf_output(addr_of!(RECORDS) as *mut _, record as *mut _, len as u64, BPF_RB_NO_WAKEUP as u64)
+        bpf_ringbuf_output(addr_of!(RECORDS) as *mut _, record as *mut _, len as u64, flags.into())
     };
     if failed != 0 {
         count_lost(cause);

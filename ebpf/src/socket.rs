@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Address, SockHead, copy_from_user, header},
     layout,
-    maps::{Known, MUTED, SOCKETS, count_lost, deliver, settings},
+    maps::{Known, MUTED, OWN_STREAMS, SOCKETS, count_lost, deliver, settings},
     syscall::{self, Buffers},
 };
 use aya_ebpf::{macros::map, maps::PerCpuArray};
@@ -69,7 +69,8 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
         return;
     }
     let sk = Address(sk);
-    let Some(known) = known(sk) else { return };
+    let received = if direction == direction::RECEIVE && ret > 0 { ret as u32 } else { 0 };
+    let Some(known) = known(sk, received) else { return };
     // SAFETY: a map value. Two threads on one socket may miscount, which the engine takes as an overlap
     // of what they moved.
     let known = unsafe { &mut *known };
@@ -92,9 +93,9 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     unsafe { report(scratch, progress, flags) };
 }
 
-/// What is known of a stream socket; nothing for any other kind.
+/// What is known of a stream socket, which just received so many bytes; nothing for any other kind.
 #[inline(always)]
-fn known(sk: Address) -> Option<*mut Known> {
+fn known(sk: Address, received: u32) -> Option<*mut Known> {
     if let Some(known) = SOCKETS.get_ptr_mut(sk.0) {
         // SAFETY: a map value.
         let sock = unsafe { &(*known).sock };
@@ -112,6 +113,10 @@ fn known(sk: Address) -> Option<*mut Known> {
     }
     if head.family == AF_UNIX {
         unix_seen(sk, &known.sock);
+    } else {
+        let first = sk.read::<u32>(layout!(tcp_copied_seq))?.wrapping_sub(received);
+        // SAFETY: the value is copied at once.
+        known.muted = unsafe { OWN_STREAMS.get(first) }.copied() == Some(known.sock.remote_port);
     }
     SOCKETS.insert(sk.0, known, 0).ok()?;
     SOCKETS.get_ptr_mut(sk.0)

@@ -58,6 +58,28 @@ pub struct Stats {
     pub causes_gone: u64,
 }
 
+impl Stats {
+    /// What could not be used, by name.
+    #[must_use]
+    pub fn unused(&self) -> [(&'static str, u64); 13] {
+        [
+            ("undecodable", self.undecodable),
+            ("bytes_unseen", self.bytes_unseen),
+            ("boundaries_lost", self.boundaries_lost),
+            ("opaque_connections", self.opaque_connections),
+            ("orphan_responses", self.orphan_responses),
+            ("failed_sends", self.failed_sends),
+            ("broken_contexts", self.broken_contexts),
+            ("dropped_requests", self.dropped_requests),
+            ("dropped_connections", self.dropped_connections),
+            ("dropped_exchanges", self.dropped_exchanges),
+            ("forgotten_tasks", self.forgotten_tasks),
+            ("late_links", self.late_links),
+            ("causes_gone", self.causes_gone),
+        ]
+    }
+}
+
 /// Inputs in, spans out.
 #[derive(Debug)]
 pub struct Engine {

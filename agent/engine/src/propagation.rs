@@ -27,9 +27,11 @@ pub enum Carried {
     Context(RemoteContext),
 }
 
-/// Finds the context in a head. `field` gives the first value of a field by its lower-case name.
-pub fn extract<'a>(field: impl Fn(&str) -> Option<&'a [u8]>) -> Carried {
-    let text = |name: &str| field(name).and_then(|v| std::str::from_utf8(v).ok()).map(str::trim);
+/// Finds the context in a head. `field` gives the first two values of a field by its lower-case name.
+pub fn extract<'a>(field: impl Fn(&str) -> [Option<&'a [u8]>; 2]) -> Carried {
+    let first = |name: &str| field(name)[0].and_then(|v| std::str::from_utf8(v).ok()).map(str::trim);
+    // Of two contexts nobody knows which one is meant: that is none, and broken.
+    let text = |name: &str| if field(name)[1].is_some() { Some("?") } else { first(name) };
     let mut broken = false;
     let mut check = |found: Option<Option<(TraceId, SpanId)>>| match found {
         Some(None) => {
@@ -40,7 +42,7 @@ pub fn extract<'a>(field: impl Fn(&str) -> Option<&'a [u8]>) -> Carried {
         None => None,
     };
     let ids = check(text("traceparent").map(traceparent))
-        .or_else(|| check(text("b3").filter(|v| v.len() > 1).map(b3_single)))
+        .or_else(|| check(text("b3").filter(|v| !matches!(*v, "0" | "1" | "d")).map(b3_single)))
         .or_else(|| {
             let trace = text("x-b3-traceid")?;
             check(Some(trace_and_span(trace, text("x-b3-spanid").unwrap_or_default())))
@@ -48,8 +50,9 @@ pub fn extract<'a>(field: impl Fn(&str) -> Option<&'a [u8]>) -> Carried {
         .or_else(|| check(text("uber-trace-id").map(uber)));
     match ids {
         Some((trace_id, span_id)) => {
-            let trace_state =
-                text("tracestate").filter(|s| !s.is_empty() && s.len() <= MAX_TRACE_STATE).map(str::to_owned);
+            let trace_state = first("tracestate")
+                .filter(|s| !s.is_empty() && s.len() <= MAX_TRACE_STATE)
+                .map(str::to_owned);
             Carried::Context(RemoteContext { trace_id, span_id, trace_state })
         }
         None if broken => Carried::Broken,
@@ -105,7 +108,10 @@ mod tests {
     const SPAN: &str = "b7ad6b7169203331";
 
     fn of(fields: &[(&str, &str)]) -> Carried {
-        extract(|name| fields.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_bytes()))
+        extract(|name| {
+            let mut values = fields.iter().filter(|(n, _)| *n == name).map(|(_, v)| v.as_bytes());
+            [values.next(), values.next()]
+        })
     }
 
     fn ids(carried: &Carried) -> Option<(String, String)> {
@@ -155,6 +161,12 @@ mod tests {
         assert_eq!(of(&[("b3", "0")]), Carried::Nothing, "a lone sampling state");
         assert_eq!(of(&[("uber-trace-id", "1:2:3")]), Carried::Broken);
         assert_eq!(of(&[]), Carried::Nothing);
+    }
+
+    #[test]
+    fn of_two_contexts_neither_counts() {
+        let (one, two) = (format!("00-{TRACE}-{SPAN}-01"), format!("00-{TRACE}-{SPAN}-00"));
+        assert_eq!(of(&[("traceparent", &one), ("traceparent", &two)]), Carried::Broken);
     }
 
     #[test]

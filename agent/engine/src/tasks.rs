@@ -15,7 +15,9 @@ const KEEP_MS: u64 = 10_000;
 /// What is known of a process.
 #[derive(Debug, Default)]
 struct Process {
-    /// Its resource, once anything is known.
+    /// What its image, or later `/proc`, says of it.
+    facts: Option<ProcessFacts>,
+    /// Its resource, once a span had it.
     resource: Option<Arc<Resource>>,
     /// Whether its facts were asked for.
     asked: bool,
@@ -84,26 +86,16 @@ impl Tasks {
 
     /// A process changed its image: what was known of it is void, the new image says who it is until
     /// `/proc` says more. `launch` is its span.
-    pub fn executed(
-        &mut self,
-        pid: u32,
-        old_tid: u32,
-        image: &Image,
-        launch: Option<NodeId>,
-        config: &Config,
-    ) {
+    pub fn executed(&mut self, pid: u32, old_tid: u32, image: &Image, launch: Option<NodeId>) {
         // The thread that called exec goes on under the process's number.
         if let Some(activity) = self.activities.remove(&old_tid) {
             self.activities.insert(pid, activity);
         }
-        let known = self.processes.contains_key(&pid);
-        if !known && launch.is_none() {
-            return;
-        }
         let process = self.process(pid);
         process.launch = launch;
         process.asked = false;
-        let facts = ProcessFacts {
+        process.resource = None;
+        process.facts = Some(ProcessFacts {
             pid,
             ppid: image.parent_pid,
             exe: image.file.clone(),
@@ -111,17 +103,17 @@ impl Tasks {
             comm: image.comm.clone(),
             uid: image.uid,
             ..ProcessFacts::default()
-        };
-        process.resource = Some(Arc::new(resource(facts, config)));
+        });
     }
 
     /// What `/proc` said. Of a process that is already gone it says nothing new.
-    pub fn described(&mut self, facts: ProcessFacts, config: &Config) {
+    pub fn described(&mut self, facts: ProcessFacts) {
         if facts.exe.is_empty() && facts.comm.is_empty() {
             return;
         }
         if let Some(process) = self.processes.get_mut(&facts.pid) {
-            process.resource = Some(Arc::new(resource(facts, config)));
+            process.resource = None;
+            process.facts = Some(facts);
         }
     }
 
@@ -133,10 +125,15 @@ impl Tasks {
 
     /// A process's resource; of an unknown one, hardly more than its number.
     pub fn resource(&mut self, pid: u32, config: &Config) -> Arc<Resource> {
-        let unknown = || Arc::new(resource(ProcessFacts { pid, ..ProcessFacts::default() }, config));
+        let made = |facts: Option<ProcessFacts>| {
+            let facts = facts.unwrap_or_else(|| ProcessFacts { pid, ..ProcessFacts::default() });
+            Arc::new(resource(facts, config))
+        };
         match self.processes.get_mut(&pid) {
-            Some(process) => Arc::clone(process.resource.get_or_insert_with(unknown)),
-            None => unknown(),
+            Some(Process { resource, facts, .. }) => {
+                Arc::clone(resource.get_or_insert_with(|| made(facts.clone())))
+            }
+            None => made(None),
         }
     }
 
@@ -150,12 +147,16 @@ impl Tasks {
     /// A thread ended; with `process`, its process too.
     pub fn exited(&mut self, pid: u32, tid: u32, process: bool, now: Time) {
         self.activities.remove(&tid);
-        if process
-            && let Some(process) = self.processes.get_mut(&pid)
-            && process.ended.is_none()
-        {
-            (process.launch, process.origin) = (None, None);
-            process.ended = Some(now.plus_ms(KEEP_MS));
+        let Some(known) = self.processes.get_mut(&pid).filter(|known| process && known.ended.is_none())
+        else {
+            return;
+        };
+        if !known.asked && known.launch.is_none() {
+            // Nothing that it did became a span.
+            self.processes.remove(&pid);
+        } else {
+            (known.launch, known.origin) = (None, None);
+            known.ended = Some(now.plus_ms(KEEP_MS));
             self.ended.push_back((now.plus_ms(KEEP_MS), pid));
         }
     }
@@ -219,7 +220,7 @@ mod tests {
         tasks.forked(8, a);
         assert_eq!(tasks.activity(8, 8, |_| true), Some(a));
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(8, 8, &image, Some(launch), &Config::default());
+        tasks.executed(8, 8, &image, Some(launch));
         assert_eq!(tasks.activity(8, 9, |_| true), Some(launch), "any thread of it");
         tasks.exited(8, 8, true, Time(0));
         assert_eq!(tasks.activity(8, 8, |_| true), None);
@@ -231,7 +232,7 @@ mod tests {
         let a = node(&mut graph);
         tasks.set_activity(12, Some(a));
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(10, 12, &image, None, &Config::default());
+        tasks.executed(10, 12, &image, None);
         assert_eq!(tasks.activity(10, 10, |_| true), Some(a));
         assert_eq!(tasks.activity(10, 12, |_| true), None);
     }
@@ -242,7 +243,7 @@ mod tests {
         assert!(tasks.ask(5).is_some());
         assert!(tasks.ask(5).is_none());
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(5, 5, &image, None, &Config::default());
+        tasks.executed(5, 5, &image, None);
         assert!(tasks.ask(5).is_some());
     }
 }

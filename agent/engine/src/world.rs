@@ -7,7 +7,7 @@ use crate::{
     exchange::{Exchange, Problem, Side},
     graph::{Body, Cause, Graph, Node, NodeId},
     launch::{Image, Launch},
-    span,
+    propagation, span,
     tasks::Tasks,
     wire::{Wire, Wires},
 };
@@ -96,15 +96,14 @@ impl World {
     pub fn begin(&mut self, begun: Begun) -> Option<NodeId> {
         let Begun { op, identity: (subject, inode, place), wire, cause, exchange } = begun;
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
-        let (side, carried) =
-            (exchange.side, crate::propagation::extract(|name| exchange.request.field(name)));
+        let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
         let identity =
             Identity { subject, inode, place: place << 1 | u64::from(side == Side::Client), began };
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
         match carried {
-            crate::propagation::Carried::Context(context) => node.remote = Some(context),
-            crate::propagation::Carried::Broken => self.stats.broken_contexts += 1,
-            crate::propagation::Carried::Nothing => {}
+            propagation::Carried::Context(context) => node.remote = Some(context),
+            propagation::Carried::Broken => self.stats.broken_contexts += 1,
+            propagation::Carried::Nothing => {}
         }
         node.cause = cause.map(|node| Cause { node, candidates: self.candidates(node) });
         self.ask(op.pid);
@@ -157,7 +156,7 @@ impl World {
 
     /// `/proc` was read.
     pub fn described(&mut self, facts: ProcessFacts) {
-        self.tasks.described(facts, &self.config);
+        self.tasks.described(facts);
     }
 
     /// A process was forked.
@@ -185,7 +184,7 @@ impl World {
             (Some(origin), None) => self.launch(origin, image.clone(), op),
             (None, None) => None,
         };
-        self.tasks.executed(op.pid, exec.old_tid, &image, launch, &self.config);
+        self.tasks.executed(op.pid, exec.old_tid, &image, launch);
         if launch.is_some() {
             self.ask(op.pid);
         }

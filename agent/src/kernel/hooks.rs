@@ -127,6 +127,8 @@ pub fn load(options: Options) -> Result<Loaded> {
         id_mask: RandomState::new().hash_one("tracer"),
         own_pid: own_pid(),
         snap: options.snap.min(MAX_SNAP as u32),
+        wake_at: options.ring_bytes / 4,
+        pad: 0,
     };
     let mut ebpf = EbpfLoader::new()
         .btf(None)

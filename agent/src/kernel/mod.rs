@@ -7,6 +7,8 @@ mod object;
 use anyhow::{Context, Result};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 pub use hooks::{Attached, Options};
+use rustix::{event::epoll, fs::Timespec};
+use std::{os::fd::OwnedFd, time::Duration};
 use tracer_common::lost;
 
 /// Attached programs and their maps.
@@ -16,6 +18,7 @@ pub struct Kernel {
     muted: HashMap<MapData, u64, u64>,
     lost: PerCpuArray<MapData, u64>,
     lost_before: [u64; lost::CAUSES as usize],
+    bursts: OwnedFd,
     // Last: the programs detach when it is dropped.
     _ebpf: aya::Ebpf,
 }
@@ -34,8 +37,10 @@ impl Kernel {
         }
         let mut take =
             |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name} in this binary"));
+        let ring: RingBuf<MapData> = take("RECORDS")?.try_into()?;
         Ok(Self {
-            ring: take("RECORDS")?.try_into()?,
+            bursts: watch(&ring).context("cannot wait for the ring buffer")?,
+            ring,
             muted: take("MUTED")?.try_into()?,
             lost: take("LOST")?.try_into()?,
             lost_before: Default::default(),
@@ -61,6 +66,15 @@ impl Kernel {
         budget
     }
 
+    /// Waits so long, or until a burst has filled a good part of the ring buffer, or a signal came.
+    pub fn wait(&self, timeout: Duration) {
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
+        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+        // Woken early or not at all: the caller looks at the ring either way.
+        let _ = epoll::wait(&self.bursts, &mut events, Some(&timeout));
+    }
+
     /// Records lost since the last call, by cause. What cannot be read counts as none.
     pub fn take_lost(&mut self) -> [u64; lost::CAUSES as usize] {
         std::array::from_fn(|cause| {
@@ -76,4 +90,12 @@ impl Kernel {
         // A full or failing map means records that nobody needs, not a loss.
         let _ = self.muted.insert(id, inode, 0);
     }
+}
+
+/// Watches for wake-ups. Edge-triggered: data alone, without a wake-up, must not end a wait.
+fn watch(ring: &RingBuf<MapData>) -> rustix::io::Result<OwnedFd> {
+    let bursts = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    epoll::add(&bursts, ring, epoll::EventData::new_u64(0), flags)?;
+    Ok(bursts)
 }

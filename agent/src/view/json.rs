@@ -151,6 +151,7 @@ struct StatsLine {
     records: u64,
     lost: u64,
     lost_by_cause: Map<String, Json>,
+    unused: Map<String, Json>,
     spans: u64,
     spans_shown: u64,
     findings: u64,
@@ -164,11 +165,13 @@ impl StatsLine {
     fn new(summary: &Summary) -> Self {
         let Summary { engine, shown, export, cpu, rss_bytes } = summary;
         let by_cause = lost::NAMES.iter().zip(engine.lost_by_cause);
+        let unused = engine.unused().into_iter();
         Self {
             r#type: "stats",
             records: engine.records,
             lost: engine.lost,
             lost_by_cause: by_cause.map(|(name, n)| ((*name).to_owned(), json!(n))).collect(),
+            unused: unused.map(|(name, n)| (name.to_owned(), json!(n))).collect(),
             spans: engine.spans,
             spans_shown: *shown,
             findings: 0,

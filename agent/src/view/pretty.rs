@@ -143,6 +143,9 @@ pub fn totals(summary: &Summary) -> String {
     if !causes.is_empty() {
         text += &format!(" ({})", causes.join(", "));
     }
+    for (name, n) in engine.unused().into_iter().filter(|(name, n)| *n > 0 && *name != "bytes_unseen") {
+        text += &format!(", {n} {}", name.replace('_', " "));
+    }
     if let Some(d) = export {
         text += &format!("; exported {}, failed {}, dropped {}", d.exported, d.failed, d.dropped);
     }
