@@ -8,7 +8,7 @@ use crate::{
     propagation::RemoteContext,
 };
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Most nodes, open and told: each open one takes about a kilobyte.
 pub const MAX_NODES: usize = 32_768;
@@ -171,8 +171,8 @@ pub struct GraphStats {
 pub struct Graph {
     nodes: FxHashMap<NodeId, Node>,
     next: u64,
-    /// Ended nodes by when their span leaves.
-    due: BTreeSet<(Time, NodeId)>,
+    /// Ended nodes by when their span leaves: all wait equally long.
+    due: VecDeque<(Time, NodeId)>,
     /// Told nodes by when they are forgotten.
     told: VecDeque<(Time, NodeId)>,
     /// Counts.
@@ -229,7 +229,7 @@ impl Graph {
             && node.end.is_none()
         {
             node.end = Some(end.max(node.start));
-            self.due.insert((now.plus_ms(HOLD_MS), id));
+            self.due.push_back((now.plus_ms(HOLD_MS), id));
         }
     }
 
@@ -266,14 +266,12 @@ impl Graph {
 
     /// When the next span leaves.
     pub fn deadline(&self) -> Option<Time> {
-        self.due.first().map(|(time, _)| *time)
+        self.due.front().map(|(time, _)| *time)
     }
 
     /// The next node whose span leaves by `now`.
     pub fn pop_due(&mut self, now: Time) -> Option<NodeId> {
-        let first = *self.due.first().filter(|(time, _)| *time <= now)?;
-        self.due.remove(&first);
-        Some(first.1)
+        self.due.pop_front_if(|(time, _)| *time <= now).map(|(_, id)| id)
     }
 
     /// Its span left: keeps what a child needs, for a while.
@@ -314,26 +312,33 @@ impl Graph {
 
     /// The trace of a node: that of the top of its chain of causes, which all of the chain keep.
     fn trace(&mut self, id: NodeId) -> TraceId {
-        let mut chain = vec![id];
+        let mut top = id;
+        let mut depth = 0;
         let trace = loop {
-            let id = chain[chain.len() - 1];
-            let Some(node) = self.nodes.get(&id) else { break TraceId([0; 16]) };
+            let Some(node) = self.nodes.get(&top) else { break TraceId([0; 16]) };
             if let Some(trace) = node.trace {
                 break trace;
             }
             match self.above(node) {
-                Above::Here(parent, _) if chain.len() < MAX_DEPTH && !chain.contains(&parent) => {
-                    chain.push(parent);
+                Above::Here(parent, _) if depth < MAX_DEPTH => {
+                    top = parent;
+                    depth += 1;
                 }
-                Above::Here(..) => self.cut(id),
+                Above::Here(..) => self.cut(top),
                 Above::Elsewhere => break node.remote.as_ref().map_or(node.own_trace, |r| r.trace_id),
                 Above::Nothing => break node.own_trace,
             }
         };
-        for id in chain {
-            if let Some(node) = self.nodes.get_mut(&id) {
+        let mut next = Some(id);
+        while let Some(node) = next.and_then(|id| self.nodes.get(&id)).filter(|node| node.trace.is_none()) {
+            let above = match self.above(node) {
+                Above::Here(parent, _) => Some(parent),
+                _ => None,
+            };
+            if let Some(node) = next.and_then(|id| self.nodes.get_mut(&id)) {
                 node.trace = Some(trace);
             }
+            next = above;
         }
         trace
     }

@@ -64,5 +64,10 @@ pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>
 /// Bytes as text of bounded length.
 fn text(bytes: &[u8]) -> Value {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
-    Value::Str(text.into_owned())
+    Value::Str(bounded(&text).into())
+}
+
+/// Text of bounded length.
+fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
 }

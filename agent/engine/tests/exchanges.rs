@@ -243,6 +243,7 @@ fn a_tunnel_is_muted() {
     s.pass((C, Client), S, conn, "GET /fake HTTP/1.1\r\n\r\n");
     assert_eq!(s.settle(), ["CLIENT CONNECT  200 @10", "SERVER CONNECT h:443 200 @20 < CLIENT  by socket"]);
     assert_eq!(s.muted(), 2, "both ends");
+    assert!(s.spans().iter().any(|span| scene::text(span, "url.full").as_deref() == Some("http://h:443")));
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! HTTP exchanges, after the HTTP conventions.
 
 use super::{
-    Content,
-    query::{redact, split},
+    Content, bounded,
+    query::{self, redact, split},
     text,
 };
 use crate::{
     SpanKind, Status, Value,
     exchange::{Endpoint, Endpoints, Exchange, Side},
-    http1::{Head, Version},
+    http1::Version,
 };
+use std::{borrow::Cow, fmt::Write};
 
 /// Methods of RFC 9110, RFC 5789 and the QUERY draft; others are `_OTHER`, so that a stranger cannot make names.
 const METHODS: &[&str] =
@@ -18,62 +19,111 @@ const METHODS: &[&str] =
 type Attributes = Vec<(&'static str, Value)>;
 
 /// The span of an exchange.
+///
+/// Attributes stand about in the order of their keys, which makes sorting them cheap.
 pub fn exchange(exchange: &Exchange) -> Content {
-    let mut attributes = Vec::with_capacity(24);
+    let mut attributes = Vec::with_capacity(28);
     let known = METHODS.contains(&exchange.method());
     let method = if known { exchange.method() } else { "_OTHER" };
+    let target = String::from_utf8_lossy(exchange.target());
+    let target = Target { text: &target, parts: split(&target) };
+    let (host, port) = host(exchange, &target);
+    let peer = peer(&exchange.endpoints);
+    if let (Side::Server, Peer { address: Some(address), port: Some(port), .. }) = (exchange.side, &peer) {
+        attributes.push(("client.address", Value::Str(address.clone())));
+        attributes.push(("client.port", Value::Int((*port).into())));
+    }
+    let status = status(exchange, &mut attributes);
     attributes.push(("http.request.method", Value::Str(method.into())));
     if !known {
         attributes.push(("http.request.method_original", text(exchange.method().as_bytes())));
     }
-    let (host, port) = host(exchange);
-    let target = String::from_utf8_lossy(exchange.target());
-    let kind = match exchange.side {
-        Side::Server => {
-            server(&target, &exchange.endpoints, &mut attributes);
-            SpanKind::Server
-        }
-        Side::Client => {
-            client(&target, &host, port, &mut attributes);
-            SpanKind::Client
-        }
-    };
-    attributes.push(("server.address", text(host.as_bytes())));
+    network(exchange, peer, &mut attributes);
+    attributes.push(("server.address", Value::Str(bounded(&host).into())));
     if let Some(port) = port {
         attributes.push(("server.port", Value::Int(port.into())));
     }
-    common(exchange, &mut attributes);
-    let status = status(exchange, &mut attributes);
+    let kind = match exchange.side {
+        Side::Server => {
+            server(&target.parts, &mut attributes);
+            SpanKind::Server
+        }
+        Side::Client => {
+            client(&target.parts, &host, port, &mut attributes);
+            SpanKind::Client
+        }
+    };
+    if let Some(agent) = exchange.request.field("user-agent") {
+        attributes.push(("user_agent.original", text(agent)));
+    }
     // The conventions: a name of unknown methods is HTTP.
     let name = if known { method } else { "HTTP" }.to_owned();
     Content { name, kind, status, attributes }
 }
 
-fn server(target: &str, endpoints: &Endpoints, attributes: &mut Attributes) {
-    let target = split(target);
-    attributes.push(("url.scheme", Value::Str("http".into())));
-    attributes.push(("url.path", text(target.path.as_bytes())));
-    if let Some(query) = target.query {
-        attributes.push(("url.query", text(redact(query).as_bytes())));
-    }
-    if let Endpoint::Tcp(address, port) = &endpoints.remote {
-        attributes.push(("client.address", Value::Str(address.to_string())));
-        attributes.push(("client.port", Value::Int((*port).into())));
+/// A request's target, taken apart once.
+struct Target<'a> {
+    text: &'a str,
+    parts: query::Target<'a>,
+}
+
+/// The other end of the connection.
+struct Peer {
+    transport: &'static str,
+    address: Option<String>,
+    port: Option<u16>,
+}
+
+fn peer(endpoints: &Endpoints) -> Peer {
+    match &endpoints.remote {
+        Endpoint::Tcp(address, port) => {
+            Peer { transport: "tcp", address: Some(address.to_string()), port: Some(*port) }
+        }
+        Endpoint::Unix(name) => {
+            // The name of a unix connection is its listener's, whichever end it is.
+            let name = if name.is_empty() { &endpoints.local } else { &endpoints.remote };
+            let address = match name {
+                Endpoint::Unix(name) if !name.is_empty() => Some(name.to_string()),
+                _ => None,
+            };
+            Peer { transport: "unix", address, port: None }
+        }
     }
 }
 
-fn client(target: &str, host: &str, port: Option<u16>, attributes: &mut Attributes) {
-    let target = split(target);
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let port = port.filter(|port| *port != 80).map_or(String::new(), |port| format!(":{port}"));
-    let query = target.query.map_or(String::new(), |query| format!("?{}", redact(query)));
-    let url = format!("http://{host}{port}{}{query}", target.path);
-    attributes.push(("url.full", text(url.as_bytes())));
+fn server(target: &query::Target<'_>, attributes: &mut Attributes) {
+    attributes.push(("url.path", Value::Str(bounded(target.path).into())));
+    if let Some(query) = target.query {
+        attributes.push(("url.query", Value::Str(bounded(&redact(query)).into())));
+    }
+    attributes.push(("url.scheme", Value::Str("http".into())));
+}
+
+fn client(target: &query::Target<'_>, host: &str, port: Option<u16>, attributes: &mut Attributes) {
+    let mut url = String::with_capacity(host.len() + target.path.len() + 16);
+    url.push_str("http://");
+    let bracket = host.contains(':');
+    url.push_str(if bracket { "[" } else { "" });
+    url.push_str(host);
+    url.push_str(if bracket { "]" } else { "" });
+    if let Some(port) = port.filter(|port| *port != 80) {
+        // Writing to a string does not fail.
+        let _ = write!(url, ":{port}");
+    }
+    // RFC 9110, 7.1: the target of CONNECT is an authority, that of OPTIONS may be `*`: neither is a path.
+    if target.path.starts_with('/') {
+        url.push_str(target.path);
+    }
+    if let Some(query) = target.query {
+        url.push('?');
+        url.push_str(&redact(query));
+    }
+    attributes.push(("url.full", Value::Str(bounded(&url).into())));
 }
 
 /// The server as the request names it, in the target or in `Host` (RFC 9110, 7.2), else the end of the
 /// connection. A port that is not named is that of the connection: a gateway's name says nothing of it.
-fn host(exchange: &Exchange) -> (String, Option<u16>) {
+fn host<'a>(exchange: &'a Exchange, target: &Target<'a>) -> (Cow<'a, str>, Option<u16>) {
     let end = match exchange.side {
         Side::Server => &exchange.endpoints.local,
         Side::Client => &exchange.endpoints.remote,
@@ -82,21 +132,22 @@ fn host(exchange: &Exchange) -> (String, Option<u16>) {
         Endpoint::Tcp(_, port) => Some(*port),
         Endpoint::Unix(_) => None,
     };
-    let target = String::from_utf8_lossy(exchange.target());
-    let named = match split(&target).authority {
-        Some(authority) => Some(authority.to_owned()),
-        None if exchange.method() == "CONNECT" => Some(target.into_owned()),
-        None => exchange.request.field("host").map(|h| String::from_utf8_lossy(h).into_owned()),
+    let named = match target.parts.authority {
+        Some(authority) => Some(Cow::Borrowed(authority)),
+        None if exchange.method() == "CONNECT" => Some(Cow::Borrowed(target.text)),
+        None => exchange.request.field("host").map(String::from_utf8_lossy),
     };
-    match named.filter(|name| !name.is_empty()) {
-        Some(name) => {
-            let (host, port) = split_port(&name);
-            (host.to_owned(), port.or(actual))
+    match (named.filter(|name| !name.is_empty()), end) {
+        (Some(Cow::Borrowed(name)), _) => {
+            let (host, port) = split_port(name);
+            (Cow::Borrowed(host), port.or(actual))
         }
-        None => match end {
-            Endpoint::Tcp(address, port) => (address.to_string(), Some(*port)),
-            Endpoint::Unix(name) => (name.to_string(), None),
-        },
+        (Some(Cow::Owned(name)), _) => {
+            let (host, port) = split_port(&name);
+            (Cow::Owned(host.to_owned()), port.or(actual))
+        }
+        (None, Endpoint::Tcp(address, port)) => (Cow::Owned(address.to_string()), Some(*port)),
+        (None, Endpoint::Unix(name)) => (Cow::Borrowed(name), None),
     }
 }
 
@@ -109,57 +160,43 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
     (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
-fn common(exchange: &Exchange, attributes: &mut Attributes) {
-    let (transport, peer) = match &exchange.endpoints.remote {
-        Endpoint::Tcp(address, port) => ("tcp", Some((address.to_string(), Some(*port)))),
-        Endpoint::Unix(name) => {
-            // The name of a unix connection is its listener's, whichever end it is.
-            let name = if name.is_empty() { &exchange.endpoints.local } else { &exchange.endpoints.remote };
-            (
-                "unix",
-                match name {
-                    Endpoint::Unix(name) if !name.is_empty() => Some((name.to_string(), None)),
-                    _ => None,
-                },
-            )
-        }
-    };
-    attributes.push(("network.transport", Value::Str(transport.into())));
-    if let Some((address, port)) = peer {
+fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
+    if let Some(address) = peer.address {
         attributes.push(("network.peer.address", Value::Str(address)));
-        if let Some(port) = port {
-            attributes.push(("network.peer.port", Value::Int(port.into())));
-        }
     }
-    let version = |head: &Head| match head.version() {
+    if let Some(port) = peer.port {
+        attributes.push(("network.peer.port", Value::Int(port.into())));
+    }
+    let version = match exchange.request.version() {
         Version::Http10 => "1.0",
         Version::Http11 => "1.1",
     };
     attributes.push(("network.protocol.name", Value::Str("http".into())));
-    attributes.push(("network.protocol.version", Value::Str(version(&exchange.request).into())));
-    if let Some(agent) = exchange.request.field("user-agent") {
-        attributes.push(("user_agent.original", text(agent)));
-    }
-    let size = |bytes: u64| Value::Int(i64::try_from(bytes).unwrap_or(i64::MAX));
-    attributes.push(("http.request.body.size", size(exchange.request_content)));
-    attributes.push(("http.response.body.size", size(exchange.response_content)));
+    attributes.push(("network.protocol.version", Value::Str(version.into())));
+    attributes.push(("network.transport", Value::Str(peer.transport.into())));
 }
 
 /// 4xx is the client's error only, 5xx that of both.
 fn status(exchange: &Exchange, attributes: &mut Attributes) -> Status {
     let code = exchange.response.as_ref().and_then(|head| head.status());
+    let limit = if exchange.side == Side::Server { 500 } else { 400 };
+    let error = match (code, exchange.problem) {
+        (Some(code), _) if code >= limit => Some(code.to_string()),
+        (_, Some(problem)) if problem.is_error() => Some(problem.name().to_owned()),
+        _ => None,
+    };
+    let status = if error.is_some() { Status::Error(String::new()) } else { Status::Unset };
+    if let Some(error) = error {
+        attributes.push(("error.type", Value::Str(error)));
+    }
+    let size = |bytes: u64| Value::Int(i64::try_from(bytes).unwrap_or(i64::MAX));
+    attributes.push(("http.request.body.size", size(exchange.request_content)));
+    attributes.push(("http.response.body.size", size(exchange.response_content)));
     if let Some(code) = code {
         attributes.push(("http.response.status_code", Value::Int(code.into())));
     }
     if let Some(problem) = exchange.problem {
         attributes.push(("tracer.incomplete", Value::Str(problem.name().into())));
     }
-    let limit = if exchange.side == Side::Server { 500 } else { 400 };
-    let error = match (code, exchange.problem) {
-        (Some(code), _) if code >= limit => code.to_string(),
-        (_, Some(problem)) if problem.is_error() => problem.name().to_owned(),
-        _ => return Status::Unset,
-    };
-    attributes.push(("error.type", Value::Str(error)));
-    Status::Error(String::new())
+    status
 }

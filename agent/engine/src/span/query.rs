@@ -43,10 +43,9 @@ pub struct Target<'a> {
 
 /// Takes a target apart (RFC 9112, 3.2). What is none of the four forms is all path.
 pub fn split(target: &str) -> Target<'_> {
-    let (authority, rest) = match target.split_once("://") {
-        Some((scheme, rest))
-            if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) && !target.starts_with('/') =>
-        {
+    let absolute = if target.starts_with('/') { None } else { target.split_once("://") };
+    let (authority, rest) = match absolute {
+        Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             // Names and passwords of users are nobody's business.
             let authority = rest[..end].rsplit('@').next();
