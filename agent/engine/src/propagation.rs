@@ -29,9 +29,13 @@ pub enum Carried {
 
 /// Finds the context in a head. `field` gives the first two values of a field by its lower-case name.
 pub fn extract<'a>(field: impl Fn(&str) -> [Option<&'a [u8]>; 2]) -> Carried {
-    let first = |name: &str| field(name)[0].and_then(|v| std::str::from_utf8(v).ok()).map(str::trim);
-    // Of two contexts nobody knows which one is meant: that is none, and broken.
-    let text = |name: &str| if field(name)[1].is_some() { Some("?") } else { first(name) };
+    let readable = |value: &'a [u8]| std::str::from_utf8(value).ok().map(str::trim);
+    let first = |name: &str| field(name)[0].and_then(readable);
+    let text = |name: &str| match field(name) {
+        // Of two contexts nobody knows which one is meant: that is none, and broken.
+        [_, Some(_)] => Some("?"),
+        [value, None] => value.and_then(readable),
+    };
     let mut broken = false;
     let mut check = |found: Option<Option<(TraceId, SpanId)>>| match found {
         Some(None) => {
