@@ -13,6 +13,8 @@ use tracer_common::{direction, tcp_state};
 use tracer_engine::{Config, Engine, Input, Output, Time};
 
 const CONNECTIONS: u64 = 64;
+/// A node with 100,000 socket operations a second.
+const STEP_NS: u64 = 10_000;
 /// What nginx and a browser exchange for a small file.
 const REQUEST: &str = "GET /assets/logo.svg?v=3 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: Mozilla/5.0 \
     (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: */*\r\nAccept-Encoding: gzip, \
@@ -25,7 +27,7 @@ fn workload(exchanges: u64) -> (Vec<Vec<u8>>, u64) {
     let mut records = Vec::new();
     let mut time = 0;
     let mut tell = |record: &mut dyn FnMut(u64) -> Vec<u8>| {
-        time += 2_000;
+        time += STEP_NS;
         records.push(record(time));
     };
     let mut ends: Vec<_> =
@@ -68,7 +70,7 @@ fn main() {
     };
     let begun = Instant::now();
     for (n, record) in records.iter().enumerate() {
-        engine.handle(Input::Record(record), Time(n as u64 * 2_000));
+        engine.handle(Input::Record(record), Time(n as u64 * STEP_NS));
         take(&mut engine);
     }
     engine.finish(Time(end));

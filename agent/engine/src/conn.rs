@@ -183,9 +183,11 @@ impl Conn {
     }
 
     /// The socket is closed, maybe under the process's hands: by a reset, or when both ends have ended
-    /// their sending. What had come before can still be read, and who works on a request works on.
-    pub fn gone(&mut self, at: Time, now: Time) {
+    /// their sending. What had come before can still be read, and who works on a request works on; unless
+    /// `abandoned`, when no process holds the socket any more.
+    pub fn gone(&mut self, at: Time, abandoned: bool, now: Time) {
         let more = match self.conversation.waits_as() {
+            _ if abandoned => 0,
             Some(Side::Client) => READ_MS,
             Some(Side::Server) => WORK_MS,
             None => 0,

@@ -22,10 +22,12 @@ pub mod reassembly;
 mod record;
 mod resource;
 mod span;
+mod stats;
 mod tasks;
 mod wire;
 mod world;
 
-pub use engine::{Engine, Stats};
+pub use engine::Engine;
 pub use input::{Config, Input, ProcessFacts, Time};
 pub use output::{Output, Resource, Span, SpanId, SpanKind, SpanLink, Status, TraceId, Value};
+pub use stats::Stats;

@@ -1,9 +1,7 @@
 //! What all connections share: the graph of causes, the tasks, the way out.
 
-use crate::ids::Identity;
 use crate::{
     Config, Output, ProcessFacts, Time,
-    engine::Stats,
     exchange::{Exchange, Problem, Side},
     graph::{Body, Cause, Graph, Node, NodeId},
     launch::{Image, Launch},
@@ -11,6 +9,7 @@ use crate::{
     tasks::Tasks,
     wire::{Wire, Wires},
 };
+use crate::{ids::Identity, stats::Stats};
 use std::collections::VecDeque;
 use tracer_common::{Exec, Exit, Fork};
 

@@ -86,6 +86,26 @@ impl Chunked {
         }
     }
 
+    /// Passes the line end behind the data of a chunk, or as much of it as `len` unseen bytes are: what else
+    /// could stand there? Gives how many bytes that is, 0 anywhere else.
+    pub fn pass_line_end(&mut self, len: u64) -> u64 {
+        match (self.place, len) {
+            (Place::DataEnd, 1) => {
+                self.place = Place::DataLf;
+                1
+            }
+            (Place::DataEnd, 2..) => {
+                self.place = self.next_chunk();
+                2
+            }
+            (Place::DataLf, 1..) => {
+                self.place = self.next_chunk();
+                1
+            }
+            _ => 0,
+        }
+    }
+
     /// Reads framing up to the next content or the end.
     pub fn read(&mut self, input: &[u8], deviations: &mut Deviations) -> Progress {
         for (n, &b) in input.iter().enumerate() {

@@ -15,7 +15,7 @@ pub enum Framing {
     UntilClose,
     /// The connection stops to be HTTP/1 behind the head.
     Tunnel,
-    /// The head contradicts itself: nobody can say where the message ends.
+    /// The head contradicts itself, or its end was not seen: nobody can say where the message ends.
     Unknown,
 }
 

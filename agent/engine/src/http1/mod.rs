@@ -22,7 +22,8 @@
 //!
 //! It reads what a lenient reader would, and says in what that departs from the grammar
 //! ([`Deviations`]): attacks live in departures, so losing the connection there would be losing the case.
-//! Where no reader could know the framing it does not guess: [`Framing::Unknown`], then [`Event::Lost`].
+//! Where no reader could know the framing it does not guess: [`Framing::Unknown`], then [`Event::Lost`]. So
+//! it does with a head whose end is missing: the start line and the fields that came are told.
 //!
 //! Events depend on the bytes alone, not on how they were split, except that [`Event::Content`] comes in
 //! as many parts as the input.

@@ -24,8 +24,8 @@ enum State {
         empty_lines: bool,
     },
     InHead,
-    /// Behind a head of which only [`Event::Lost`] can follow.
-    Unknown,
+    /// Behind a head of which only [`Event::Lost`] can follow, and why.
+    Unknown(Loss),
     Length(u64),
     Chunked(Chunked),
     UntilClose,
@@ -92,9 +92,13 @@ impl Parser {
         if len == 0 {
             return (0, None);
         }
-        match &self.state {
-            State::Idle { .. } | State::InHead => (len, Some(self.lose(Loss::Gap))),
-            State::Chunked(chunked) if chunked.content_left() == 0 => (len, Some(self.lose(Loss::Gap))),
+        match &mut self.state {
+            State::Idle { .. } => (len, Some(self.lose(Loss::Gap))),
+            State::InHead => (len, Some(self.cut_short())),
+            State::Chunked(chunked) if chunked.content_left() == 0 => match chunked.pass_line_end(len) {
+                0 => (len, Some(self.lose(Loss::Gap))),
+                passed => (passed, None),
+            },
             _ => self.content(len),
         }
     }
@@ -159,9 +163,11 @@ impl Parser {
             State::Length(left) => *left,
             State::Chunked(chunked) => chunked.content_left(),
             State::UntilClose | State::Tunnel | State::NotHttp | State::Lost | State::Over => u64::MAX,
-            State::Idle { .. } | State::InHead | State::Unknown | State::Ending { .. } | State::Switching => {
-                0
-            }
+            State::Idle { .. }
+            | State::InHead
+            | State::Unknown(_)
+            | State::Ending { .. }
+            | State::Switching => 0,
         }
     }
 
@@ -193,7 +199,7 @@ impl Parser {
                 self.state = State::Tunnel;
                 Some(Event::Tunnel)
             }
-            State::Unknown => Some(self.lose(Loss::Framing)),
+            State::Unknown(loss) => Some(self.lose(loss)),
             _ => None,
         }
     }
@@ -249,6 +255,21 @@ impl Parser {
         }
     }
 
+    /// The rest of the head is missing: what came of it, to the last whole line, is told.
+    fn cut_short(&mut self) -> Event {
+        let mut raw = std::mem::take(&mut self.partial);
+        let lines = raw.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        raw.truncate(lines);
+        let head = parse::start_line(self.role, &raw).filter(|_| lines > 0);
+        let Some(Ok(mut head)) = head.map(|start| parse::lenient(start, raw.into())) else {
+            return self.lose(Loss::Gap);
+        };
+        head.frame(Framing::Unknown, self.deviations);
+        self.deviations = head.deviations();
+        self.state = State::Unknown(Loss::Gap);
+        Event::Head(Box::new(head))
+    }
+
     fn complete(&mut self, mut head: Head, answering: Answering) -> Event {
         let (framing, deviations) = match head.status() {
             None => framing::of_request(&head),
@@ -262,7 +283,7 @@ impl Parser {
             Framing::Chunked => State::Chunked(Chunked::new()),
             Framing::UntilClose => State::UntilClose,
             Framing::Tunnel => State::Ending { tunnel: true },
-            Framing::Unknown => State::Unknown,
+            Framing::Unknown => State::Unknown(Loss::Framing),
         };
         Event::Head(Box::new(head))
     }

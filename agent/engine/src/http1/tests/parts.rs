@@ -29,9 +29,15 @@ fn gaps() {
         (post.to_string(), 8, "Content(7) End Lost(Gap)"),
         (chunked.to_string(), 1, "Lost(Gap)"),
         (format!("{chunked}5\r\n"), 5, "Content(5)"),
-        (format!("{chunked}5\r\na"), 5, "Content(4) Lost(Gap)"),
+        (format!("{chunked}5\r\na"), 5, "Content(4)"),
+        (format!("{chunked}5\r\na"), 6, "Content(4)"),
+        (format!("{chunked}5\r\na"), 7, "Content(4) Lost(Gap)"),
+        (format!("{chunked}5\r\nabcde"), 2, ""),
+        (format!("{chunked}5\r\nabcde\r"), 1, ""),
+        (format!("{chunked}5\r\nabcde\r"), 2, "Lost(Gap)"),
         (format!("{chunked}5"), 1, "Lost(Gap)"),
-        ("GET / HTTP/1.1\r\nHo".to_string(), 1, "Lost(Gap)"),
+        ("GET /a HTT".to_string(), 1, "Lost(Gap)"),
+        ("GET /a HTTP/1.1\r\nHo".to_string(), 1, "[GET /a Unknown] Lost(Gap)"),
         ("GET / HTTP/1.1\r\n\r\n".to_string(), 1, "Lost(Gap)"),
         ("\0".to_string(), 1, ""),
     ] {
@@ -41,6 +47,26 @@ fn gaps() {
     assert_eq!(render(&gap(&mut parser, u64::MAX)), format!("Content({})", u64::MAX));
     assert_eq!(parser.eof(), Some(Event::End));
     assert_eq!(parser.eof(), None);
+}
+
+#[test]
+fn a_head_without_its_end_tells_what_came() {
+    let (mut parser, _) = parsed(b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1");
+    let (_, Some(Event::Head(head))) = parser.gap(9) else { panic!("no head") };
+    assert_eq!(head.field("host"), Some(&b"x"[..]));
+    assert_eq!(head.field("content-length"), None, "who knows how it goes on");
+    assert!(!parser.is_lost());
+    assert_eq!(parser.gap(0), (0, Some(Event::Lost(Loss::Gap))));
+    assert!(parser.is_lost());
+}
+
+#[test]
+fn chunks_go_on_behind_a_gap_that_ends_one() {
+    let (mut parser, _) = parsed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na");
+    gap(&mut parser, 6);
+    let mut events = Vec::new();
+    feed(&mut parser, b"2\r\nab\r\n0\r\n\r\n", Answering::default(), &mut events);
+    assert_eq!(render(&events), "Content(2) End");
 }
 
 #[test]
