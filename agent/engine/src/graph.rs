@@ -14,8 +14,11 @@ use crate::{
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
-/// Most nodes, open and told: each open one takes about a kilobyte.
+/// Most nodes whose span has not left: each takes about a kilobyte.
 pub const MAX_NODES: usize = 32_768;
+/// Most nodes that are known beyond that, about 100 bytes each: the last moments of the busiest node, the
+/// last minute of others.
+const MAX_TOLD: usize = 32_768;
 /// A span leaves this long after its end. Records of one cause come within the length of an operation
 /// of each other; the reader of the ring buffer looks every few milliseconds.
 pub const HOLD_MS: u64 = 100;
@@ -43,9 +46,21 @@ pub enum Body {
     Exchange(Box<Exchange>),
     /// A process launch.
     Launch(Box<Launch>),
-    /// Its span has left; only its place in the trace is still of use.
-    Told,
 }
+
+/// What is still of use of a node whose span has left: its children's place.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    span_id: SpanId,
+    trace: TraceId,
+    owner: u32,
+    start: Time,
+    end: Option<Time>,
+    carried: Option<Carried>,
+}
+
+/// The trace and the span that a request's fields name: what of a context stays the same on its way.
+type Carried = (TraceId, SpanId);
 
 /// An exchange or a launch.
 #[derive(Debug)]
@@ -93,7 +108,7 @@ impl Node {
         }
     }
 
-    /// The exchange, when it is one whose span has not left.
+    /// The exchange, when it is one.
     pub fn exchange(&self) -> Option<&Exchange> {
         match &self.body {
             Body::Exchange(exchange) => Some(exchange),
@@ -103,6 +118,10 @@ impl Node {
 
     fn side(&self) -> Option<Side> {
         self.exchange().map(|exchange| exchange.side)
+    }
+
+    fn carried(&self) -> Option<Carried> {
+        self.remote.as_ref().map(|remote| (remote.trace_id, remote.span_id))
     }
 }
 
@@ -124,8 +143,9 @@ pub struct Graph {
     next: u64,
     /// Ended nodes by when their span leaves: all wait equally long.
     due: VecDeque<(Time, NodeId)>,
+    told: FxHashMap<NodeId, Told>,
     /// Told nodes by when they are forgotten.
-    told: VecDeque<(Time, NodeId)>,
+    fading: VecDeque<(Time, NodeId)>,
     /// Counts.
     pub stats: GraphStats,
 }
@@ -134,13 +154,8 @@ impl Graph {
     /// Adds a node; nothing when there is no room for it, which is counted.
     pub fn add(&mut self, node: Node) -> Option<NodeId> {
         if self.nodes.len() >= MAX_NODES {
-            match self.told.pop_front() {
-                Some((_, oldest)) => drop(self.nodes.remove(&oldest)),
-                None => {
-                    self.stats.refused += 1;
-                    return None;
-                }
-            }
+            self.stats.refused += 1;
+            return None;
         }
         self.next += 1;
         let id = NodeId(self.next);
@@ -148,7 +163,7 @@ impl Graph {
         Some(id)
     }
 
-    /// A node, unless it was forgotten.
+    /// A node whose span has not left.
     pub fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
     }
@@ -158,7 +173,7 @@ impl Graph {
         self.nodes.get_mut(&id)
     }
 
-    /// The exchange of a node, while its span has not left.
+    /// The exchange of a node, when it is one whose span has not left.
     pub fn exchange_mut(&mut self, id: NodeId) -> Option<&mut Exchange> {
         match &mut self.nodes.get_mut(&id)?.body {
             Body::Exchange(exchange) => Some(exchange),
@@ -166,7 +181,7 @@ impl Graph {
         }
     }
 
-    /// The launch of a node, while its span has not left.
+    /// The launch of a node, when it is one whose span has not left.
     pub fn launch_mut(&mut self, id: NodeId) -> Option<&mut Launch> {
         match &mut self.nodes.get_mut(&id)?.body {
             Body::Launch(launch) => Some(launch),
@@ -200,6 +215,7 @@ impl Graph {
         match self.nodes.get_mut(&server) {
             Some(node) if node.trace.is_none() => node.partner = Some(client),
             Some(_) => self.stats.late_links += 1,
+            None if self.told.contains_key(&server) => self.stats.late_links += 1,
             None => return,
         }
         if let Some(node) = self.nodes.get_mut(&client) {
@@ -227,16 +243,45 @@ impl Graph {
 
     /// Its span left: keeps what a child needs, for a while.
     pub fn told(&mut self, id: NodeId, now: Time) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.body = Body::Told;
-            self.told.push_back((now.plus_ms(KEEP_MS), id));
+        let Some(node) = self.nodes.remove(&id) else { return };
+        let told = Told {
+            span_id: node.span_id,
+            trace: node.trace.unwrap_or(node.own_trace),
+            owner: node.owner,
+            start: node.start,
+            end: node.end,
+            carried: node.carried(),
+        };
+        if self.told.len() >= MAX_TOLD
+            && let Some((_, oldest)) = self.fading.pop_front()
+        {
+            self.told.remove(&oldest);
         }
+        self.told.insert(id, told);
+        self.fading.push_back((now.plus_ms(KEEP_MS), id));
     }
 
     /// Forgets told nodes whose time is over.
     pub fn forget(&mut self, now: Time) {
-        while let Some((_, id)) = self.told.pop_front_if(|(time, _)| *time <= now) {
-            self.nodes.remove(&id);
+        while let Some((_, id)) = self.fading.pop_front_if(|(time, _)| *time <= now) {
+            self.told.remove(&id);
         }
+    }
+
+    /// Whose resource a node's span has; nothing once it was forgotten.
+    pub fn owner(&self, id: NodeId) -> Option<u32> {
+        self.get(id).map(|node| node.owner).or_else(|| Some(self.told.get(&id)?.owner))
+    }
+
+    /// Begin and end of a node; nothing once it was forgotten.
+    pub fn times(&self, id: NodeId) -> Option<(Time, Option<Time>)> {
+        let open = self.get(id).map(|node| (node.start, node.end));
+        open.or_else(|| self.told.get(&id).map(|told| (told.start, told.end)))
+    }
+
+    /// Id of a node's span, and what its request carried; nothing once it was forgotten.
+    fn parent(&self, id: NodeId) -> Option<(SpanId, Option<Carried>)> {
+        let open = self.get(id).map(|node| (node.span_id, node.carried()));
+        open.or_else(|| self.told.get(&id).map(|told| (told.span_id, told.carried)))
     }
 }

@@ -198,7 +198,9 @@ mod tests {
 
     fn node(graph: &mut Graph) -> NodeId {
         let identity = Identity { subject: 1, inode: 0, place: 0, began: 0 };
-        graph.add(Node::new(identity, 1, Time(0), Body::Told)).expect("room")
+        let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
+        let body = Body::Launch(Box::new(crate::launch::Launch::new(image)));
+        graph.add(Node::new(identity, 1, Time(0), body)).expect("room")
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl World {
         let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
         let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = Some(Cause { node: origin, candidates: self.candidates(origin) });
-        node.owner = self.graph.get(origin).map_or(op.pid, |cause| cause.owner);
+        node.owner = self.graph.owner(origin).unwrap_or(op.pid);
         self.graph.add(node)
     }
 
@@ -229,7 +229,6 @@ impl World {
         let content = match &node.body {
             Body::Exchange(exchange) => span::exchange(exchange),
             Body::Launch(launch) => span::launch(node, launch),
-            Body::Told => return,
         };
         let resource = self.tasks.resource(node.owner, &self.config);
         let span = span::span(node, place, content, resource, &self.config);
@@ -245,8 +244,7 @@ impl World {
         if node.exchange().is_none_or(|exchange| exchange.side == Side::Server) {
             return;
         }
-        let Some(server) = node.partner.and_then(|partner| self.graph.get(partner)) else { return };
-        let (start, end) = (server.start, server.end);
+        let Some((start, end)) = node.partner.and_then(|server| self.graph.times(server)) else { return };
         if let Some(node) = self.graph.get_mut(id) {
             node.start = node.start.min(start);
             node.end = node.end.max(end);

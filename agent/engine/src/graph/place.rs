@@ -1,7 +1,7 @@
 //! Where a node stands: its trace, its parent, and how that was found.
 
 use super::{Graph, Node, NodeId};
-use crate::{SpanId, TraceId, exchange::Side, propagation::RemoteContext};
+use crate::{SpanId, TraceId, exchange::Side};
 
 /// Longest chain of causes that is followed.
 const MAX_DEPTH: usize = 64;
@@ -66,7 +66,7 @@ impl Graph {
             Above::Here(parent, method) => {
                 let candidates = node.cause.map_or(1, |c| c.candidates.max(1));
                 let candidates = if method == Method::Thread { candidates } else { 1 };
-                self.nodes.get(&parent).map(|p| (p.span_id, link(method, candidates)))
+                self.parent(parent).map(|(span, _)| (span, link(method, candidates)))
             }
             Above::Elsewhere => node.remote.as_ref().map(|r| (r.span_id, link(Method::Header, 1))),
             Above::Nothing => None,
@@ -84,7 +84,9 @@ impl Graph {
         let mut top = id;
         let mut depth = 0;
         let trace = loop {
-            let Some(node) = self.nodes.get(&top) else { break TraceId([0; 16]) };
+            let Some(node) = self.nodes.get(&top) else {
+                break self.told.get(&top).map_or(TraceId([0; 16]), |told| told.trace);
+            };
             if let Some(trace) = node.trace {
                 break trace;
             }
@@ -126,7 +128,7 @@ impl Graph {
     /// fields: the context they carry is above that end. A client's fields name its parent, unless they
     /// only pass on what the request that caused it had carried.
     fn above(&self, node: &Node) -> Above {
-        let known = |id: NodeId| self.nodes.contains_key(&id);
+        let known = |id: NodeId| self.parent(id).is_some();
         if node.side() == Some(Side::Server) {
             return match (node.partner, &node.remote) {
                 (Some(client), _) if known(client) => Above::Here(client, Method::Socket),
@@ -134,21 +136,15 @@ impl Graph {
                 _ => Above::Nothing,
             };
         }
-        let cause = node.cause.and_then(|cause| Some((cause.node, self.nodes.get(&cause.node)?)));
-        match (cause, &node.remote) {
-            (Some((id, cause)), remote) if remote.is_none() || same_span(&cause.remote, remote) => {
+        let cause = node.cause.and_then(|cause| Some((cause.node, self.parent(cause.node)?.1)));
+        match (cause, node.carried()) {
+            (Some((id, passed)), carried) if carried.is_none() || passed == carried => {
                 Above::Here(id, Method::Thread)
             }
             (_, Some(_)) => Above::Elsewhere,
             _ => Above::Nothing,
         }
     }
-}
-
-/// Whether two contexts name one span: `tracestate` may change on the way.
-fn same_span(a: &Option<RemoteContext>, b: &Option<RemoteContext>) -> bool {
-    let ids = |context: &Option<RemoteContext>| context.as_ref().map(|c| (c.trace_id, c.span_id));
-    ids(a) == ids(b)
 }
 
 fn link(method: Method, candidates: u32) -> Link {
