@@ -1,6 +1,7 @@
 //! The Python environment of the live tests and the demonstration, as tests/requirements.txt says.
 
-use crate::process::{run, say};
+use crate::packages;
+use crate::process::{output, run, say};
 use crate::project::Project;
 use anyhow::{Context, Result};
 use std::fs;
@@ -18,6 +19,7 @@ pub fn install(project: &Project) -> Result<PathBuf> {
     if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(venv);
     }
+    install_venv_module()?;
     say(&format!("installing tests/requirements.txt into {}", venv.display()));
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     run(Command::new(venv.join("bin/pip"))
@@ -25,4 +27,12 @@ pub fn install(project: &Project) -> Result<PathBuf> {
         .arg(&requirements))?;
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
     Ok(venv)
+}
+
+/// Debian and Ubuntu leave what `venv` needs out of their `python3`.
+fn install_venv_module() -> Result<()> {
+    match output(Command::new("python3").args(["-c", "import ensurepip"])) {
+        Ok(_) => Ok(()),
+        Err(_) => packages::install(&["python3", "python3-venv"]),
+    }
 }
