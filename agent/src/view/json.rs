@@ -245,14 +245,25 @@ mod tests {
     fn ready_and_stats_frame_a_run() {
         assert_eq!(text(|view| view.ready()), "{\"type\":\"ready\"}\n");
         let summary = Summary {
-            engine: Stats { records: 9, lost: 3, lost_by_cause: [1, 0, 2, 0], spans: 4, ..Stats::default() },
+            engine: Stats {
+                records: 9,
+                lost: 3,
+                lost_by_cause: [1, 0, 2, 0],
+                spans: 4,
+                boundaries_lost: 5,
+                ..Stats::default()
+            },
             shown: 2,
             export: Some(Delivery { exported: 1, failed: 0, dropped: 1 }),
             cpu: Duration::from_millis(1500),
             rss_bytes: 4096,
         };
+        let mut line = serde_json::to_value(StatsLine::new(&summary)).unwrap();
+        let unused = line.as_object_mut().and_then(|line| line.remove("unused")).unwrap();
+        assert_eq!(unused["boundaries_lost"], 5);
+        assert_eq!(unused["causes_gone"], 0, "what did not happen is said too");
         assert_eq!(
-            serde_json::to_value(StatsLine::new(&summary)).unwrap(),
+            line,
             json!({
                 "type": "stats", "records": 9, "lost": 3, "spans": 4, "spans_shown": 2, "findings": 0,
                 "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "unreadable": 0},
