@@ -13,9 +13,12 @@ pub struct Project {
 }
 
 impl Project {
-    /// Finds the repository this xtask was compiled in.
+    /// Finds the repository this xtask belongs to.
     pub fn locate() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // What cargo says now comes before what it said then: the repository may have been moved since.
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&package)
             .parent()
             .context("the xtask package has no parent directory: it must stand in the repository's root")?
             .to_owned();
