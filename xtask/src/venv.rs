@@ -11,12 +11,14 @@ use std::process::Command;
 /// Makes the environment, unless it is there with just these requirements; returns its directory.
 pub fn install(project: &Project) -> Result<PathBuf> {
     let requirements = project.root.join("tests/requirements.txt");
-    let wanted =
-        fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let text = fs::read_to_string(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
     let venv = project.tools().join("test-venv");
+    // Its scripts name their interpreter by the whole path, so it cannot be moved.
+    let wanted = format!("# {}\n{text}", venv.display());
     // Written last: an environment without it is unfinished.
     let installed = venv.join("requirements.txt");
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(venv);
     }
     install_venv_module()?;
