@@ -35,7 +35,7 @@ pub struct NodeId(u64);
 pub struct Cause {
     /// The node.
     pub node: NodeId,
-    /// Exchanges that were open in the same process then, this one included.
+    /// Exchanges that were open then and whose requests the same thread had read, this one included.
     pub candidates: u32,
 }
 
@@ -73,6 +73,8 @@ pub struct Node {
     trace: Option<TraceId>,
     /// Process that did it.
     pub pid: u32,
+    /// Thread that read or sent its request, or forked.
+    pub tid: u32,
     /// Process whose resource its span has: of a launch, that of the service that launched it, since a
     /// launch is something that a service did, not a service.
     pub owner: u32,
@@ -92,12 +94,13 @@ pub struct Node {
 
 impl Node {
     /// A node that begins.
-    pub fn new(identity: Identity, pid: u32, start: Time, body: Body) -> Self {
+    pub fn new(identity: Identity, (pid, tid): (u32, u32), start: Time, body: Body) -> Self {
         Self {
             span_id: ids::span_id(identity),
             own_trace: ids::trace_id(identity),
             trace: None,
             pid,
+            tid,
             owner: pid,
             start,
             end: None,

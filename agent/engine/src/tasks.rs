@@ -25,8 +25,6 @@ struct Process {
     origin: Option<NodeId>,
     /// Its launch, when it is a span.
     launch: Option<NodeId>,
-    /// Its own open server exchanges.
-    open: u32,
     /// Until when it is known, once it ended.
     ended: Option<Time>,
 }
@@ -35,6 +33,8 @@ struct Process {
 #[derive(Debug, Default)]
 pub struct Tasks {
     activities: FxHashMap<u32, NodeId>,
+    /// Open server exchanges by the thread that read their requests; at most as many as there are nodes.
+    open: FxHashMap<u32, u32>,
     processes: FxHashMap<u32, Process>,
     ended: VecDeque<(Time, u32)>,
     /// Launches whose process was forgotten: nobody will hear of their end.
@@ -137,11 +137,14 @@ impl Tasks {
         }
     }
 
-    /// One more or one less open server exchange of a process; gives how many there are.
-    pub fn count_open(&mut self, pid: u32, change: i32) -> u32 {
-        let Some(process) = self.processes.get_mut(&pid) else { return 0 };
-        process.open = process.open.saturating_add_signed(change);
-        process.open
+    /// One more or one less open server exchange whose request the thread read; gives how many there are.
+    pub fn count_open(&mut self, tid: u32, change: i32) -> u32 {
+        let open = self.open.get(&tid).copied().unwrap_or_default().saturating_add_signed(change);
+        match open {
+            0 => drop(self.open.remove(&tid)),
+            open => drop(self.open.insert(tid, open)),
+        }
+        open
     }
 
     /// A thread ended; with `process`, its process too.
@@ -200,7 +203,7 @@ mod tests {
         let identity = Identity { subject: 1, inode: 0, place: 0, began: 0 };
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
         let body = Body::Launch(Box::new(crate::launch::Launch::new(image)));
-        graph.add(Node::new(identity, 1, Time(0), body)).expect("room")
+        graph.add(Node::new(identity, (1, 1), Time(0), body)).expect("room")
     }
 
     #[test]

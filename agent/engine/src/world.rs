@@ -98,7 +98,7 @@ impl World {
         let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
         let identity =
             Identity { subject, inode, place: place << 1 | u64::from(side == Side::Client), began };
-        let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
+        let mut node = Node::new(identity, (op.pid, op.tid), op.time, Body::Exchange(Box::new(exchange)));
         match carried {
             propagation::Carried::Context(context) => node.remote = Some(context),
             propagation::Carried::Broken => self.stats.broken_contexts += 1,
@@ -108,7 +108,7 @@ impl World {
         self.ask(op.pid);
         let id = self.graph.add(node)?;
         if side == Side::Server {
-            self.tasks.count_open(op.pid, 1);
+            self.tasks.count_open(op.tid, 1);
         }
         // A client's exchange has not ended when its server's begins, nor was the server's told when the
         // record of the client's begin comes late.
@@ -123,12 +123,13 @@ impl World {
         Some(id)
     }
 
-    /// Exchanges that were open in the process that caused something.
+    /// Open exchanges that the thread behind a cause had read: an event loop has many, and may have turned
+    /// from one to another.
     fn candidates(&mut self, cause: NodeId) -> u32 {
         match self.graph.get(cause) {
             Some(node) if node.exchange().is_some() => {
-                let pid = node.pid;
-                self.tasks.count_open(pid, 0)
+                let tid = node.tid;
+                self.tasks.count_open(tid, 0)
             }
             _ => 1,
         }
@@ -141,8 +142,8 @@ impl World {
         if exchange.side == Side::Server
             && let Some(node) = self.graph.get(node).filter(|node| node.end.is_none())
         {
-            let pid = node.pid;
-            self.tasks.count_open(pid, -1);
+            let tid = node.tid;
+            self.tasks.count_open(tid, -1);
         }
         self.graph.end(node, end, self.now);
     }
@@ -192,7 +193,8 @@ impl World {
     fn launch(&mut self, origin: NodeId, image: Image, op: Op) -> Option<NodeId> {
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
         let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
-        let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
+        let mut node =
+            Node::new(identity, (op.pid, op.tid), op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = Some(Cause { node: origin, candidates: self.candidates(origin) });
         node.owner = self.graph.owner(origin).unwrap_or(op.pid);
         self.graph.add(node)

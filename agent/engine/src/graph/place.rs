@@ -27,12 +27,14 @@ impl Method {
         }
     }
 
-    /// How sure a link of this kind is, by itself: a field or a connection says it outright; a thread
-    /// may have turned to something else (an event loop that read several messages at once).
-    const fn confidence(self) -> f64 {
+    /// How sure a link of this kind is: a field or a connection says it outright. A thread that works on
+    /// one request at a time is nearly as sure; one that had read several may have turned from any of them
+    /// to any other, and what it read last is just one of so many.
+    fn confidence(self, candidates: u32) -> f64 {
         match self {
             Self::Header | Self::Socket => 1.0,
-            Self::Thread => 0.9,
+            Self::Thread if candidates <= 1 => 0.9,
+            Self::Thread => 1.0 / f64::from(candidates),
         }
     }
 }
@@ -148,7 +150,7 @@ impl Graph {
 }
 
 fn link(method: Method, candidates: u32) -> Link {
-    Link { method, confidence: method.confidence(), candidates }
+    Link { method, confidence: method.confidence(candidates), candidates }
 }
 
 enum Above {
