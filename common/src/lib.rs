@@ -56,6 +56,8 @@ const _: () = assert!(size_of::<Header>() == 24);
 
 /// Causes for which the kernel side has no record to show, indexes into its counters.
 pub mod lost {
+    // Each of the first three counts the times, too, that the kernel left a program out because the same
+    // program was running already on that CPU (an interrupt in the middle of it).
     /// The ring buffer had no room for a socket's data.
     pub const DATA: u32 = 0;
     /// The ring buffer had no room for a connection's change of state.

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::generated::bpf_ringbuf_output,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use core::ptr::addr_of;
 use tracer_common::{KernelLayout, Settings, Sock, lost};
@@ -24,8 +24,8 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::CAUSES, 0);
 
 /// What stays true of a stream socket while it lives, by its address: read from the kernel once, not at
-/// every operation. An entry of a TCP socket ends with the socket (`inet_sock_set_state`), one of a unix
-/// socket is checked against the inode. Past the bound, twice the connections of a busy node, the least
+/// every operation. An entry of a TCP socket ends with the socket (`inet_sock_set_state`, while that is
+/// attached), one of a unix socket is checked against the inode. Past the bound, twice the connections of a busy node, the least
 /// used one is read anew.
 #[map]
 pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768, 0);
@@ -34,6 +34,11 @@ pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768,
 /// least used one is reported again, and muted again.
 #[map]
 pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// 1 once the programs see the birth and the end of every TCP socket, so that what [`SOCKETS`] says of one
+/// may be believed. Set by the agent.
+#[map]
+pub static ENDS_SEEN: Array<u32> = Array::with_max_entries(1, 0);
 
 /// The agent's own TCP sockets, by address: a few connections to a receiver.
 #[map]
@@ -70,6 +75,7 @@ pub struct Known {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SendMmsg {
+    pub sk: u64,
     pub vector: u64,
     pub next: u64,
 }

@@ -3,7 +3,7 @@
 use crate::{
     kernel::{self, Address, SockHead, copy_from_user, header},
     layout,
-    maps::{Known, MUTED, OWN_STREAMS, SOCKETS, count_lost, deliver, settings},
+    maps::{ENDS_SEEN, Known, MUTED, OWN_STREAMS, SOCKETS, count_lost, deliver, settings},
     syscall::{self, Buffers},
 };
 use aya_ebpf::{macros::map, maps::PerCpuArray};
@@ -65,14 +65,21 @@ const MUTE_CHECK: u32 = 8;
 /// `sock_send_length` and `sock_recv_length`: an operation on `sk` ended with `ret`.
 #[inline(always)]
 pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
-    if !worth_reporting(ret, flags, direction) || kernel::is_agent() {
+    if !worth_reporting(ret, flags, direction) {
+        if direction == direction::SEND {
+            syscall::abandoned();
+        }
+        return;
+    }
+    if kernel::is_agent() {
         return;
     }
     let sk = Address(sk);
     let received = if direction == direction::RECEIVE && ret > 0 { ret as u32 } else { 0 };
     let Some(known) = known(sk, received) else { return };
-    // SAFETY: a map value. Two threads on one socket may miscount, which the engine takes as an overlap
-    // of what they moved.
+    // SAFETY: a map value of whole words. Two threads that use one socket at the same moment may miscount
+    // what a unix socket moved (the target has no atomic addition that returns), which damages the place
+    // of one operation.
     let known = unsafe { &mut *known };
     if is_muted(known) {
         return;
@@ -90,7 +97,7 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     data.direction = direction;
     data.pad = 0;
     // SAFETY: as above.
-    unsafe { report(scratch, progress, flags) };
+    unsafe { report(sk, scratch, progress, flags) };
 }
 
 /// What is known of a stream socket, which just received so many bytes; nothing for any other kind.
@@ -100,7 +107,8 @@ fn known(sk: Address, received: u32) -> Option<*mut Known> {
         // SAFETY: a map value.
         let sock = unsafe { &(*known).sock };
         // A unix socket ends without a hook, and its address may be another's.
-        if sock.family != AF_UNIX || kernel::inode(sk) == Some(sock.inode) {
+        let believed = sock.family != AF_UNIX && ENDS_SEEN.get(0) == Some(&1);
+        if believed || kernel::inode(sk) == Some(sock.inode) {
             return Some(known);
         }
     }
@@ -214,11 +222,11 @@ fn unix_name(sk: Address, to: &mut [u8; UNIX_PATH]) -> u16 {
 /// # Safety
 /// `scratch` must be valid and used by nobody else.
 #[inline(always)]
-unsafe fn report(scratch: *mut Scratch, progress: &mut Progress, flags: i32) {
+unsafe fn report(sk: Address, scratch: *mut Scratch, progress: &mut Progress, flags: i32) {
     // SAFETY: the caller's promise.
     let (data, tail) = unsafe { (&mut (*scratch).data, (&raw mut (*scratch).tail).cast::<u8>()) };
     data.header = header(kind::DATA, size_of::<Data>());
-    data.syscall = syscall::current(data.header.tid, &mut progress.buffers);
+    data.syscall = syscall::current(data.header.tid, sk, &mut progress.buffers);
     let discarded = data.direction == direction::RECEIVE && flags & MSG_TRUNC != 0;
     if discarded {
         progress.buffers.count = 0;

@@ -3,11 +3,12 @@
 //! Only x86-64 so far: numbers and registers are the architecture's.
 
 use crate::{
-    kernel::read_user,
+    kernel::{Address, read_user},
     maps::{SENDMMSG, SendMmsg},
 };
 use aya_ebpf::{
     bindings::pt_regs,
+    helpers::bpf_get_current_pid_tgid,
     helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
 };
 
@@ -62,7 +63,7 @@ const MMSGHDR: u64 = 64;
 /// Work that io_uring does on the way out of a call, or in a thread of its own, is in none: then the
 /// registers still hold an older call's arguments, which is told by `ax` being overwritten.
 #[inline(always)]
-pub fn current(tid: u32, buffers: &mut Buffers) -> u16 {
+pub fn current(tid: u32, sk: Address, buffers: &mut Buffers) -> u16 {
     // SAFETY: helpers that return the running task and its registers; the verifier knows both types
     // and that these loads stay inside.
     let (ax, cs, number, second, third) = unsafe {
@@ -80,7 +81,7 @@ pub fn current(tid: u32, buffers: &mut Buffers) -> u16 {
         }
         READV | WRITEV | PREADV2 | PWRITEV2 => buffers.count = third,
         SENDMSG | RECVMSG => message(second, buffers),
-        SENDMMSG_NR => message(second + MMSGHDR * next_message(tid, second), buffers),
+        SENDMMSG_NR => message(second + MMSGHDR * next_message(tid, sk, second), buffers),
         _ => {}
     }
     number as u16
@@ -114,16 +115,26 @@ pub unsafe fn buffer(buffers: *const Buffers, i: u64) -> Option<[u64; 2]> {
 /// The index of the message that a `sendmmsg` of this thread is at, and counts it.
 ///
 /// The hook fires once for each message and is not told which. The call ends before its last message
-/// only after a failure or a short send, which [`finished`] is told.
+/// only after a failure or a short send, which [`finished`] or [`abandoned`] is told.
 #[inline(always)]
-fn next_message(tid: u32, vector: u64) -> u64 {
+fn next_message(tid: u32, sk: Address, vector: u64) -> u64 {
     // SAFETY: only this thread uses its entry.
     let index = match unsafe { SENDMMSG.get(tid) } {
-        Some(state) if state.vector == vector => state.next,
+        Some(state) if state.sk == sk.0 && state.vector == vector => state.next,
         _ => 0,
     };
-    let _ = SENDMMSG.insert(tid, SendMmsg { vector, next: index + 1 }, 0);
+    let _ = SENDMMSG.insert(tid, SendMmsg { sk: sk.0, vector, next: index + 1 }, 0);
     index
+}
+
+/// A send failed in a way that is not reported: if it was a message of a `sendmmsg`, that ends there.
+#[inline(always)]
+pub fn abandoned() {
+    // SAFETY: as in `current`.
+    let number = unsafe { (*(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs)).orig_rax };
+    if number == SENDMMSG_NR {
+        let _ = SENDMMSG.remove(bpf_get_current_pid_tgid() as u32);
+    }
 }
 
 /// Ends the count of a `sendmmsg` when this message was its last: `whole` says that all of it went out.

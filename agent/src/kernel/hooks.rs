@@ -4,6 +4,7 @@ use super::{layout, object};
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader,
+    maps::Array,
     programs::{ProgramError, RawTracePoint},
 };
 use std::{
@@ -11,7 +12,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io::ErrorKind,
 };
-use tracer_common::{KernelLayout, MAX_SNAP, Settings};
+use tracer_common::{KernelLayout, MAX_SNAP, Settings, lost};
 use zerocopy::IntoBytes;
 
 /// A hook: a program, where it attaches, and what is lost without it.
@@ -25,6 +26,8 @@ pub struct Hook {
     pub gives: &'static str,
     /// Whether tracing is worthless without it.
     pub essential: bool,
+    /// What is counted when it could not run: an index of [`lost`].
+    pub cause: u32,
     /// Fields it reads, as prefixes of [`layout`]'s names.
     fields: &'static [&'static str],
 }
@@ -38,6 +41,7 @@ pub const HOOKS: &[Hook] = &[
         since: "2.6",
         gives: "which thread forked a process",
         essential: false,
+        cause: lost::PROCESS,
         fields: &["task_struct.tgid"],
     },
     Hook {
@@ -45,6 +49,7 @@ pub const HOOKS: &[Hook] = &[
         since: "3.4",
         gives: "process launches",
         essential: false,
+        cause: lost::PROCESS,
         fields: &[
             "task_struct.",
             "cred.",
@@ -63,6 +68,7 @@ pub const HOOKS: &[Hook] = &[
         since: "2.6",
         gives: "exit codes",
         essential: false,
+        cause: lost::PROCESS,
         fields: &["task_struct.signal", "task_struct.exit_code", "signal_struct."],
     },
     Hook {
@@ -70,6 +76,7 @@ pub const HOOKS: &[Hook] = &[
         since: "4.16",
         gives: "begin and end of connections, and which thread connected",
         essential: false,
+        cause: lost::CONNECTION,
         fields: SOCKET_FIELDS,
     },
     Hook {
@@ -77,6 +84,7 @@ pub const HOOKS: &[Hook] = &[
         since: "6.3",
         gives: "what is sent",
         essential: true,
+        cause: lost::DATA,
         fields: SOCKET_FIELDS,
     },
     Hook {
@@ -84,6 +92,7 @@ pub const HOOKS: &[Hook] = &[
         since: "6.3",
         gives: "what is received",
         essential: true,
+        cause: lost::DATA,
         fields: SOCKET_FIELDS,
     },
 ];
@@ -121,6 +130,7 @@ pub struct Loaded {
 /// When nothing can be loaded at all: no BTF, no privilege, no programs in this binary.
 pub fn load(options: Options) -> Result<Loaded> {
     let object = object::bytes()?;
+    in_initial_pid_namespace()?;
     let resolved = layout::resolve()?;
     let settings = Settings {
         // Random keys of the process are secret enough for an address mask.
@@ -137,18 +147,43 @@ pub fn load(options: Options) -> Result<Loaded> {
         .map_max_entries("RECORDS", options.ring_bytes)
         .load(object)
         .context("cannot create the maps of the kernel programs")?;
-    let hooks = HOOKS
+    let hooks: Vec<_> = HOOKS
         .iter()
         .map(|hook| Attached {
             hook,
             problem: attach(&mut ebpf, hook, &resolved.missing).err().map(|e| format!("{e:#}")),
         })
         .collect();
+    believe_sockets(&mut ebpf, &hooks)?;
     Ok(Loaded { ebpf, hooks })
+}
+
+/// Lets the programs keep what they know of a TCP socket for as long as it lives, if they see its end.
+fn believe_sockets(ebpf: &mut Ebpf, hooks: &[Attached]) -> Result<()> {
+    let seen = hooks.iter().any(|a| a.hook.name == "inet_sock_set_state" && a.problem.is_none());
+    let mut map: Array<_, u32> =
+        ebpf.map_mut("ENDS_SEEN").context("no map ENDS_SEEN in this binary")?.try_into()?;
+    map.set(0, u32::from(seen), 0).context("cannot write the map ENDS_SEEN")
 }
 
 fn global(layout: &KernelLayout) -> &[u8] {
     layout.as_bytes()
+}
+
+/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// The programs report ids of the initial pid namespace: elsewhere they would name other processes, and
+/// the agent would not know its own.
+fn in_initial_pid_namespace() -> Result<()> {
+    // Without /proc nothing is known: the look-ups of processes will say so.
+    let Ok(own) = fs::read_link("/proc/self/ns/pid") else { return Ok(()) };
+    anyhow::ensure!(
+        own.as_os_str() == INITIAL_PID_NAMESPACE,
+        "tracer runs in a pid namespace of its own, where the kernel's process ids mean other processes: run it \
+         on the host, or with hostPID: true (Kubernetes) or --pid=host (containers)"
+    );
+    Ok(())
 }
 
 /// This process's id in the initial pid namespace, as the programs see it: `/proc` tells it where it is

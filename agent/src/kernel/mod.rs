@@ -5,10 +5,17 @@ mod layout;
 mod object;
 
 use anyhow::{Context, Result};
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::{
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::ProgramFd,
+};
 pub use hooks::{Attached, Options};
 use rustix::{event::epoll, fs::Timespec};
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Duration,
+};
 use tracer_common::lost;
 
 /// Attached programs and their maps.
@@ -18,6 +25,8 @@ pub struct Kernel {
     muted: HashMap<MapData, u64, u64>,
     lost: PerCpuArray<MapData, u64>,
     lost_before: [u64; lost::CAUSES as usize],
+    programs: Vec<(&'static str, ProgramFd)>,
+    missed_before: [u64; lost::CAUSES as usize],
     bursts: OwnedFd,
     // Last: the programs detach when it is dropped.
     _ebpf: aya::Ebpf,
@@ -35,6 +44,10 @@ impl Kernel {
         {
             anyhow::bail!("cannot attach {} ({}): {problem}", hook.name, hook.gives);
         }
+        let programs = hooks
+            .iter()
+            .filter_map(|a| Some((a.hook.name, ebpf.program(a.hook.name)?.fd().ok()?.try_clone().ok()?)))
+            .collect();
         let mut take =
             |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name} in this binary"));
         let ring: RingBuf<MapData> = take("RECORDS")?.try_into()?;
@@ -44,6 +57,8 @@ impl Kernel {
             muted: take("MUTED")?.try_into()?,
             lost: take("LOST")?.try_into()?,
             lost_before: Default::default(),
+            programs,
+            missed_before: Default::default(),
             hooks,
             _ebpf: ebpf,
         })
@@ -75,14 +90,33 @@ impl Kernel {
         let _ = epoll::wait(&self.bursts, &mut events, Some(&timeout));
     }
 
-    /// Records lost since the last call, by cause. What cannot be read counts as none.
+    /// Records lost since the last call, by cause. What cannot be read counts with the next call.
     pub fn take_lost(&mut self) -> [u64; lost::CAUSES as usize] {
+        let missed = self.missed();
         std::array::from_fn(|cause| {
-            let total: u64 = self.lost.get(&(cause as u32), 0).map_or(0, |cpus| cpus.iter().sum());
-            let since = total.saturating_sub(self.lost_before[cause]);
-            self.lost_before[cause] = total;
-            since
+            let before = self.lost_before[cause];
+            let full = self.lost.get(&(cause as u32), 0).map_or(before, |cpus| cpus.iter().sum());
+            self.lost_before[cause] = full.max(before);
+            let missed_before = std::mem::replace(&mut self.missed_before[cause], missed[cause]);
+            full.saturating_sub(before) + missed[cause].saturating_sub(missed_before)
         })
+    }
+
+    /// Times that a program did not run because it was running already, by what that loses.
+    fn missed(&self) -> [u64; lost::CAUSES as usize] {
+        let mut missed = self.missed_before;
+        let mut total = [0; lost::CAUSES as usize];
+        for attached in &self.hooks {
+            let cause = attached.hook.cause as usize;
+            let Some(n) = self.programs.iter().find(|(name, _)| *name == attached.hook.name) else {
+                continue;
+            };
+            total[cause] += recursion_misses(&n.1).unwrap_or_default();
+        }
+        for (known, total) in missed.iter_mut().zip(total) {
+            *known = total.max(*known);
+        }
+        missed
     }
 
     /// Wants no more bytes of a socket.
@@ -98,4 +132,10 @@ fn watch(ring: &RingBuf<MapData>) -> rustix::io::Result<OwnedFd> {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
     epoll::add(&bursts, ring, epoll::EventData::new_u64(0), flags)?;
     Ok(bursts)
+}
+
+/// What the kernel says of a program in its `fdinfo` (Linux 5.12 and later).
+fn recursion_misses(program: &ProgramFd) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
 }
