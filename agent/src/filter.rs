@@ -179,6 +179,14 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_the_connection_counts_whatever_host_says() {
+        let mut span = server_span();
+        span.attributes.push(("network.local.port", Value::Int(9443)));
+        let filter = |port| Filter::new(Conditions { port: Some(port), ..Default::default() });
+        assert!(filter(9443).matches(&span) && filter(8080).matches(&span) && !filter(80).matches(&span));
+    }
+
+    #[test]
     fn a_launch_belongs_to_its_own_process_too() {
         let mut launch = server_span();
         launch.attributes.push(("process.pid", Value::Int(931)));

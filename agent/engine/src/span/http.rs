@@ -22,12 +22,13 @@ type Attributes = Vec<(&'static str, Value)>;
 ///
 /// Attributes stand about in the order of their keys, which makes sorting them cheap.
 pub fn exchange(exchange: &Exchange) -> Content {
-    let mut attributes = Vec::with_capacity(28);
+    let mut attributes = Vec::with_capacity(30);
     let known = METHODS.contains(&exchange.method());
     let method = if known { exchange.method() } else { "_OTHER" };
     let target = String::from_utf8_lossy(exchange.target());
     let target = Target { text: &target, parts: split(&target) };
-    let (host, port) = host(exchange, &target);
+    let scheme = scheme(&target.parts);
+    let (host, port) = host(exchange, &target, &scheme);
     let peer = peer(&exchange.endpoints);
     if let (Side::Server, Peer { address: Some(address), port: Some(port), .. }) = (exchange.side, &peer) {
         attributes.push(("client.address", Value::Str(address.clone())));
@@ -39,17 +40,20 @@ pub fn exchange(exchange: &Exchange) -> Content {
         attributes.push(("http.request.method_original", text(exchange.method().as_bytes())));
     }
     network(exchange, peer, &mut attributes);
-    attributes.push(("server.address", Value::Str(bounded(&host).into())));
+    // A unix socket without a name, asked without `Host`, has none.
+    if !host.is_empty() {
+        attributes.push(("server.address", Value::Str(bounded(&host).into())));
+    }
     if let Some(port) = port {
         attributes.push(("server.port", Value::Int(port.into())));
     }
     let kind = match exchange.side {
         Side::Server => {
-            server(&target.parts, &mut attributes);
+            server(exchange, &target.parts, &scheme, &mut attributes);
             SpanKind::Server
         }
         Side::Client => {
-            client(&target.parts, &host, port, &mut attributes);
+            client(&target.parts, &scheme, &host, port, &mut attributes);
             SpanKind::Client
         }
     };
@@ -91,22 +95,49 @@ fn peer(endpoints: &Endpoints) -> Peer {
     }
 }
 
-fn server(target: &query::Target<'_>, attributes: &mut Attributes) {
-    attributes.push(("url.path", Value::Str(bounded(target.path).into())));
+/// The target's own scheme, as one writes it, else that of the connection.
+fn scheme(target: &query::Target<'_>) -> Cow<'static, str> {
+    match target.scheme {
+        None => Cow::Borrowed("http"),
+        Some(scheme) if scheme.eq_ignore_ascii_case("http") => Cow::Borrowed("http"),
+        Some(scheme) => Cow::Owned(bounded(scheme).to_ascii_lowercase()),
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+fn server(exchange: &Exchange, target: &query::Target<'_>, scheme: &str, attributes: &mut Attributes) {
+    // RFC 9112, 3.2.3: the target of CONNECT is an authority, which `server.address` has, and no path.
+    if exchange.method() != "CONNECT" {
+        attributes.push(("url.path", Value::Str(bounded(target.path).into())));
+    }
     if let Some(query) = target.query {
         attributes.push(("url.query", Value::Str(bounded(&redact(query)).into())));
     }
-    attributes.push(("url.scheme", Value::Str("http".into())));
+    attributes.push(("url.scheme", Value::Str(scheme.into())));
 }
 
-fn client(target: &query::Target<'_>, host: &str, port: Option<u16>, attributes: &mut Attributes) {
+fn client(
+    target: &query::Target<'_>,
+    scheme: &str,
+    host: &str,
+    port: Option<u16>,
+    attributes: &mut Attributes,
+) {
     let mut url = String::with_capacity(host.len() + target.path.len() + 16);
-    url.push_str("http://");
+    url.push_str(scheme);
+    url.push_str("://");
     let bracket = host.contains(':');
     url.push_str(if bracket { "[" } else { "" });
     url.push_str(host);
     url.push_str(if bracket { "]" } else { "" });
-    if let Some(port) = port.filter(|port| *port != 80) {
+    if let Some(port) = port.filter(|port| Some(*port) != default_port(scheme)) {
         // Writing to a string does not fail.
         let _ = write!(url, ":{port}");
     }
@@ -122,8 +153,9 @@ fn client(target: &query::Target<'_>, host: &str, port: Option<u16>, attributes:
 }
 
 /// The server as the request names it, in the target or in `Host` (RFC 9110, 7.2), else the end of the
-/// connection. A port that is not named is that of the connection: a gateway's name says nothing of it.
-fn host<'a>(exchange: &'a Exchange, target: &Target<'a>) -> (Cow<'a, str>, Option<u16>) {
+/// connection. A port that `Host` does not name is that of the connection: a gateway's name says nothing of
+/// it. One that a target in absolute form does not name is its scheme's: the connection is a proxy's.
+fn host<'a>(exchange: &'a Exchange, target: &Target<'a>, scheme: &str) -> (Cow<'a, str>, Option<u16>) {
     let end = match exchange.side {
         Side::Server => &exchange.endpoints.local,
         Side::Client => &exchange.endpoints.remote,
@@ -132,6 +164,7 @@ fn host<'a>(exchange: &'a Exchange, target: &Target<'a>) -> (Cow<'a, str>, Optio
         Endpoint::Tcp(_, port) => Some(*port),
         Endpoint::Unix(_) => None,
     };
+    let unnamed = if target.parts.authority.is_some() { default_port(scheme) } else { actual };
     let named = match target.parts.authority {
         Some(authority) => Some(Cow::Borrowed(authority)),
         None if exchange.method() == "CONNECT" => Some(Cow::Borrowed(target.text)),
@@ -140,11 +173,11 @@ fn host<'a>(exchange: &'a Exchange, target: &Target<'a>) -> (Cow<'a, str>, Optio
     match (named.filter(|name| !name.is_empty()), end) {
         (Some(Cow::Borrowed(name)), _) => {
             let (host, port) = split_port(name);
-            (Cow::Borrowed(host), port.or(actual))
+            (Cow::Borrowed(host), port.or(unnamed))
         }
         (Some(Cow::Owned(name)), _) => {
             let (host, port) = split_port(&name);
-            (Cow::Owned(host.to_owned()), port.or(actual))
+            (Cow::Owned(host.to_owned()), port.or(unnamed))
         }
         (None, Endpoint::Tcp(address, port)) => (Cow::Owned(address.to_string()), Some(*port)),
         (None, Endpoint::Unix(name)) => (Cow::Borrowed(name), None),
@@ -161,6 +194,16 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
 }
 
 fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
+    match &exchange.endpoints.local {
+        Endpoint::Tcp(address, port) => {
+            attributes.push(("network.local.address", Value::Str(address.to_string())));
+            attributes.push(("network.local.port", Value::Int((*port).into())));
+        }
+        Endpoint::Unix(name) if !name.is_empty() => {
+            attributes.push(("network.local.address", Value::Str(name.to_string())));
+        }
+        Endpoint::Unix(_) => {}
+    }
     if let Some(address) = peer.address {
         attributes.push(("network.peer.address", Value::Str(address)));
     }

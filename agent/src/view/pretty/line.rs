@@ -127,7 +127,10 @@ fn target(span: &Span) -> String {
         let after_scheme = full.split_once("://").map_or(full.as_str(), |(_, rest)| rest);
         return after_scheme.find(['/', '?']).map_or("/".into(), |at| after_scheme[at..].to_owned());
     }
-    let path = text(span, "url.path").unwrap_or_else(|| "?".into());
+    // A request to open a tunnel has no path: its target is a server.
+    let path = text(span, "url.path")
+        .or_else(|| address(span, "server.address", "server.port"))
+        .unwrap_or_else(|| "?".into());
     text(span, "url.query").map_or(path.clone(), |query| format!("{path}?{query}"))
 }
 
