@@ -144,7 +144,27 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let file = TempFile::new("mode");
         write(&file, true);
-        assert_eq!(fs::metadata(&file.0).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = || fs::metadata(&file.0).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        // Whoever had the file open before reads nothing of what comes.
+        fs::set_permissions(&file.0, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut early = fs::File::open(&file.0).unwrap();
+        let before = fs::read(&file.0).unwrap();
+        drop(Recorder::create(&file.0, &config()).unwrap());
+        assert_eq!(mode(), 0o600);
+        let mut seen = Vec::new();
+        std::io::Read::read_to_end(&mut early, &mut seen).unwrap();
+        assert_eq!(seen, before);
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let (file, link) = (TempFile::new("linked"), TempFile::new("link"));
+        fs::write(&file.0, "precious").unwrap();
+        std::os::unix::fs::symlink(&file.0, &link.0).unwrap();
+        let error = Recorder::create(&link.0, &config()).err().unwrap();
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        assert_eq!(fs::read_to_string(&file.0).unwrap(), "precious");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Writing recordings.
 
 use super::{FLUSH_EVERY_MS, FORMAT_VERSION, FRAME_HEAD, MAGIC, frame};
+use rustix::fs::OFlags;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -30,16 +31,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording, in place of what was in the file. Only its owner can read it, since it holds
+    /// Begins a recording, in place of a file that was there. Only its owner can read it, since it holds
     /// what the applications said.
     ///
     /// # Errors
     /// When the file cannot be created or written.
     pub fn create(path: &Path, config: &Config) -> Result<Self, WriteError> {
         let begin = || {
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            let mut file = BufWriter::new(file);
+            let mut file = BufWriter::new(open(path)?);
             file.write_all(&head(config)?)?;
             file.flush()?;
             Encoder::new(file, LEVEL)
@@ -100,6 +99,23 @@ impl Recorder {
         head[5..].copy_from_slice(&now.0.to_le_bytes());
         self.stream.write_all(&head)?;
         self.stream.write_all(payload)
+    }
+}
+
+/// A new file in place of an old one, whose mode, owner and readers stay its own. Anything but a file is
+/// opened as it is, like `/dev/null`; a link is refused, as whoever made it would say what is overwritten.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    match fs::symlink_metadata(path).map(|there| there.file_type()) {
+        Ok(kind) if kind.is_symlink() => Err(io::Error::other("it is a symbolic link: name the file itself")),
+        Ok(kind) if kind.is_file() => {
+            fs::remove_file(path)?;
+            options.create_new(true).open(path)
+        }
+        Ok(_) => options.open(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create_new(true).open(path),
+        Err(error) => Err(error),
     }
 }
 
