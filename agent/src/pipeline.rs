@@ -35,6 +35,18 @@ impl Error {
     }
 }
 
+/// Takes a closed standard output for the end of the run, and no error: what is queued is still to be
+/// delivered by [`Pipeline::finish`].
+///
+/// # Errors
+/// Every other one.
+pub fn unless_closed<T: Default>(result: Result<T, Error>) -> Result<T, Error> {
+    match result {
+        Err(error) if error.is_closed_pipe() => Ok(T::default()),
+        result => result,
+    }
+}
+
 /// Answers [`Output::DescribeProcess`].
 pub type Describe = fn(u32) -> ProcessFacts;
 
@@ -45,6 +57,8 @@ pub struct Pipeline {
     recorder: Option<Recorder>,
     filter: Filter,
     view: Option<Box<dyn View>>,
+    /// The reader of the view went away; said when the batch is through.
+    view_closed: bool,
     exporter: Option<Exporter>,
     mutes: Vec<(u64, u64)>,
     shown: u64,
@@ -59,6 +73,7 @@ impl Pipeline {
             recorder: None,
             filter: Filter::default(),
             view: None,
+            view_closed: false,
             exporter: None,
             mutes: Vec::new(),
             shown: 0,
@@ -100,12 +115,12 @@ impl Pipeline {
         self.filter.only_tree_of(pid);
     }
 
-    /// Every hook is attached.
+    /// Every hook is attached, except for `missing` ones, by name.
     ///
     /// # Errors
     /// When the view cannot be written.
-    pub fn ready(&mut self) -> Result<(), Error> {
-        self.view.as_mut().map_or(Ok(()), |view| view.ready()).map_err(Error::View)
+    pub fn ready(&mut self, missing: &[&str]) -> Result<(), Error> {
+        self.show(|view| view.ready(missing))
     }
 
     /// Takes one input and handles all that follows from it.
@@ -136,19 +151,20 @@ impl Pipeline {
     /// A batch of inputs is through: hands over to the outside what is buffered and due.
     ///
     /// # Errors
-    /// Like [`Self::feed`].
+    /// Like [`Self::feed`]; and when the view's reader went away, which nothing else says.
     pub fn settle(&mut self, now: Time) -> Result<(), Error> {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush_if_due(now)?;
         }
-        self.view.as_mut().map_or(Ok(()), |view| view.settle(now)).map_err(Error::View)
+        self.show(|view| view.settle(now))?;
+        self.ensure_open()
     }
 
     /// Ends the run: what is open is concluded, recorded, exported (waiting for it within the exporter's
     /// deadline) and shown, with the summary.
     ///
     /// # Errors
-    /// Like [`Self::feed`].
+    /// Like [`Self::settle`]; when the view's reader went away, after all else is done.
     pub fn finish(mut self, now: Time) -> Result<Summary, Error> {
         // Nobody answers any more, live or on replay: what the engine asks now it asks in vain.
         self.describe = None;
@@ -161,9 +177,10 @@ impl Pipeline {
         }
         let export = self.exporter.take().map(Exporter::finish);
         let summary = Summary::now(self.engine.stats(), self.shown, export);
-        if let Some(view) = self.view {
+        if let Some(view) = self.view.take() {
             view.finish(&summary).map_err(Error::View)?;
         }
+        self.ensure_open()?;
         Ok(summary)
     }
 
@@ -199,6 +216,72 @@ impl Pipeline {
                 exporter.send(&span);
             }
         }
-        self.view.as_mut().map_or(Ok(()), |view| view.span(&span, matched, now)).map_err(Error::View)
+        self.show(|view| view.span(&span, matched, now))
+    }
+
+    /// Has the view do something. Once its reader went away there is none any more.
+    fn show(&mut self, act: impl FnOnce(&mut dyn View) -> io::Result<()>) -> Result<(), Error> {
+        match self.view.as_mut().map_or(Ok(()), |view| act(view.as_mut())) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.view = None;
+                self.view_closed = true;
+                Ok(())
+            }
+            result => result.map_err(Error::View),
+        }
+    }
+
+    fn ensure_open(&self) -> Result<(), Error> {
+        if self.view_closed { Err(Error::View(io::ErrorKind::BrokenPipe.into())) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{recording::Reader, testing::exchange};
+    use tracer_engine::Config;
+
+    /// A view whose reader is gone.
+    struct Closed;
+
+    impl View for Closed {
+        fn ready(&mut self, _: &[&str]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn span(&mut self, _: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn settle(&mut self, _: Time) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
+            unreachable!("its reader is gone")
+        }
+    }
+
+    #[test]
+    fn a_closed_output_ends_the_run_and_nothing_else() {
+        let path = std::env::temp_dir().join(format!("tracer-test-{}-closed", std::process::id()));
+        let recorder = Recorder::create(&path, &Config::default()).unwrap();
+        let mut pipeline = Pipeline::new(Engine::new(Config::default()))
+            .with_describe(|pid| ProcessFacts { pid, ..ProcessFacts::default() })
+            .with_recorder(Some(recorder))
+            .with_view(Some(Box::new(Closed)));
+        let end = Time(1_000_000_000).plus_ms(9);
+        // The batch goes through to its end, for the recording and the exporter.
+        exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
+        let late = end.plus_ms(5000);
+        pipeline.feed(Input::Tick, late).unwrap();
+        let error = pipeline.settle(late).unwrap_err();
+        assert!(error.is_closed_pipe());
+        assert!(unless_closed(Err::<(), _>(error)).is_ok());
+        assert!(pipeline.finish(late).unwrap_err().is_closed_pipe());
+        let mut reader = Reader::open(&path).unwrap();
+        while reader.next_input().expect("the recording was ended").is_some() {}
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -27,7 +27,7 @@ pub fn run(file: &Path, outlets: Outlets) -> Result<ExitCode> {
         .with_filter(Filter::new(outlets.conditions))
         .with_view(outlets.view.map(view::on_stdout))
         .with_exporter(exporter);
-    let early_end = feed(&mut reader, &mut pipeline)?;
+    let early_end = pipeline::unless_closed(feed(&mut reader, &mut pipeline))?;
     let summary = pipeline.finish(reader.last_time())?;
     match early_end {
         Some(error) => {
@@ -69,7 +69,7 @@ mod tests {
     struct Kept(Rc<RefCell<Vec<Span>>>);
 
     impl View for Kept {
-        fn ready(&mut self) -> io::Result<()> {
+        fn ready(&mut self, _: &[&str]) -> io::Result<()> {
             Ok(())
         }
 

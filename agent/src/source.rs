@@ -35,19 +35,30 @@ pub struct SourceOptions {
     pub ring_bytes: u32,
 }
 
+/// What became of the hooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// How many there are, attached or not.
+    pub all: usize,
+    /// Names of those that this kernel refused.
+    pub missing: Vec<&'static str>,
+}
+
 /// Loads and attaches the kernel programs. Hooks that this kernel refuses are left out, each with a word on
 /// stderr.
 ///
 /// # Errors
 /// When nothing can be traced: no privilege, no BTF, an essential hook refused.
-pub fn open(options: SourceOptions) -> anyhow::Result<Box<dyn Source>> {
+pub fn open(options: SourceOptions) -> anyhow::Result<(Box<dyn Source>, Hooks)> {
     let kernel = Kernel::start(Options { snap: options.snap, ring_bytes: options.ring_bytes })?;
+    let mut hooks = Hooks { all: kernel.hooks().len(), missing: Vec::new() };
     for attached in kernel.hooks() {
         if let Some(problem) = &attached.problem {
             say(&format!("tracer: without {} ({}): {problem}", attached.hook.gives, attached.hook.name));
+            hooks.missing.push(attached.hook.name);
         }
     }
-    Ok(Box::new(kernel))
+    Ok((Box::new(kernel), hooks))
 }
 
 impl Source for Kernel {

@@ -10,9 +10,9 @@ use crate::{
     export::{Exporter, WhenFull},
     filter::Filter,
     live::{self, Until},
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     recording::Recorder,
-    source,
+    source::{self, Hooks},
     summary::Summary,
     view,
 };
@@ -48,17 +48,17 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
         .with_view(trace.outlets.view.map(view::on_stdout))
         .with_exporter(exporter);
 
-    let mut source = source::open(trace.source).map_err(Unavailable)?;
+    let (mut source, hooks) = source::open(trace.source).map_err(Unavailable)?;
     let command = if trace.command.is_empty() { None } else { Some(Command::start(&trace.command)?) };
     if let Some(command) = &command {
         pipeline.only_tree_of(command.pid());
     }
-    pipeline.ready()?;
+    pipeline.ready(&hooks.missing)?;
     if trace.outlets.view != Some(View::Json) {
-        say(&ready_text(trace.record.as_deref()));
+        say(&ready_text(trace.record.as_deref(), &hooks));
     }
     let until = Until::new(stop, trace.duration.map(after), command);
-    live::run(source.as_mut(), &mut pipeline, until)?;
+    pipeline::unless_closed(live::run(source.as_mut(), &mut pipeline, until))?;
     let summary = pipeline.finish(clock::now())?;
     if trace.outlets.view.is_none() {
         say(&format!("tracer: {}", view::pretty::totals(&summary)));
@@ -76,10 +76,14 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn ready_text(record: Option<&Path>) -> String {
-    match record {
-        Some(path) => format!("tracer: recording to {}, Ctrl-C ends it", path.display()),
-        None => "tracer: every hook is attached, Ctrl-C ends it".into(),
+fn ready_text(record: Option<&Path>, hooks: &Hooks) -> String {
+    let Hooks { all, missing } = hooks;
+    let some = format!("{} of {all} hooks", all - missing.len());
+    match (record, missing.is_empty()) {
+        (Some(path), true) => format!("tracer: recording to {}, Ctrl-C ends it", path.display()),
+        (Some(path), false) => format!("tracer: recording to {}, {some}, Ctrl-C ends it", path.display()),
+        (None, true) => "tracer: every hook is attached, Ctrl-C ends it".into(),
+        (None, false) => format!("tracer: ready, {some}, Ctrl-C ends it"),
     }
 }
 
@@ -103,4 +107,20 @@ fn config() -> Config {
     let host_id =
         fs::read_to_string("/etc/machine-id").ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
     Config { boot_to_unix_ns: clock::boot_to_unix_ns(), host_name, host_id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_says_when_hooks_are_missing() {
+        let whole = Hooks { all: 6, missing: vec![] };
+        let part = Hooks { all: 6, missing: vec!["sched_process_exec"] };
+        let file = Some(Path::new("f.trc"));
+        assert_eq!(ready_text(None, &whole), "tracer: every hook is attached, Ctrl-C ends it");
+        assert_eq!(ready_text(None, &part), "tracer: ready, 5 of 6 hooks, Ctrl-C ends it");
+        assert_eq!(ready_text(file, &whole), "tracer: recording to f.trc, Ctrl-C ends it");
+        assert_eq!(ready_text(file, &part), "tracer: recording to f.trc, 5 of 6 hooks, Ctrl-C ends it");
+    }
 }

@@ -22,7 +22,8 @@ use std::{
 use tokio::{runtime, sync::mpsc};
 use tracer_engine::Span;
 
-/// Spans that wait for the exporter: most of a second at 10,000 spans a second, some 12 MB when full.
+/// Spans that wait for the exporter: most of a second at 10,000 spans a second. When full, some 12 MB of
+/// spans of everyday size; a span can have 8 KB in each of its few texts that a request decides.
 const QUEUE: usize = 8192;
 /// How long the end of a run waits for the last spans to be delivered.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);

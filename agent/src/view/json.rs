@@ -1,6 +1,7 @@
 //! Spans as JSON, one object a line: a contract with programs.
 //!
-//! - `{"type":"ready"}` once every hook is attached (live only);
+//! - `{"type":"ready"}` once every hook is attached (live only), with the names of those that this kernel
+//!   refused in `hooks_missing`, if there are any;
 //! - `{"type":"span",..}` for every span that was asked for. Ids are hexadecimal strings, times decimal
 //!   strings, `parent_span_id` is null for a root, `status.code` is `UNSET` or `ERROR` with a `message`;
 //! - `{"type":"stats",..}` at the end.
@@ -36,8 +37,8 @@ impl<W: Write> JsonView<W> {
 }
 
 impl<W: Write> View for JsonView<W> {
-    fn ready(&mut self) -> io::Result<()> {
-        self.line(&json!({"type": "ready"}))?;
+    fn ready(&mut self, missing: &[&str]) -> io::Result<()> {
+        self.line(&ReadyLine { r#type: "ready", hooks_missing: missing })?;
         self.out.flush()
     }
 
@@ -53,6 +54,14 @@ impl<W: Write> View for JsonView<W> {
         self.line(&StatsLine::new(summary))?;
         self.out.flush()
     }
+}
+
+/// The first line.
+#[derive(Serialize)]
+struct ReadyLine<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    hooks_missing: &'a [&'a str],
 }
 
 /// A span as the contract has it, in its order.
@@ -243,7 +252,11 @@ mod tests {
 
     #[test]
     fn ready_and_stats_frame_a_run() {
-        assert_eq!(text(|view| view.ready()), "{\"type\":\"ready\"}\n");
+        assert_eq!(text(|view| view.ready(&[])), "{\"type\":\"ready\"}\n");
+        assert_eq!(
+            text(|view| view.ready(&["sched_process_exec"])),
+            "{\"type\":\"ready\",\"hooks_missing\":[\"sched_process_exec\"]}\n"
+        );
         let summary = Summary {
             engine: Stats {
                 records: 9,

@@ -12,11 +12,11 @@ use tracer_engine::{Span, Time};
 
 /// One way to show spans.
 pub trait View {
-    /// Every hook is attached.
+    /// Every hook is attached, except for `missing` ones, by name.
     ///
     /// # Errors
     /// When the output cannot be written; so all others.
-    fn ready(&mut self) -> io::Result<()>;
+    fn ready(&mut self, missing: &[&str]) -> io::Result<()>;
 
     /// A span ended; `matched` says whether it is one of those asked for.
     ///

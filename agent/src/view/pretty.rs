@@ -25,8 +25,9 @@ const QUIET_MS: u64 = 300;
 const ROOTLESS_MS: u64 = 1000;
 /// How often waiting traces are looked through.
 const LOOK_MS: u64 = 50;
-/// Spans that wait, all traces together: some 12 MB. At 5,000 requests of four spans a second it is less
-/// than the wait, but nobody reads that.
+/// Spans that wait, all traces together: some 12 MB of everyday size; a span can have 8 KB in each of its
+/// few texts that a request decides. At 5,000 requests of four spans a second it is less than the wait, but
+/// nobody reads that.
 const MAX_SPANS: usize = 8192;
 
 /// Prints trees.
@@ -94,7 +95,7 @@ impl<W: Write> PrettyView<W> {
 }
 
 impl<W: Write> View for PrettyView<W> {
-    fn ready(&mut self) -> io::Result<()> {
+    fn ready(&mut self, _: &[&str]) -> io::Result<()> {
         Ok(())
     }
 
