@@ -13,7 +13,7 @@ pub fn build(project: &Project, profile: Profile) -> Result<PathBuf> {
     kernel_programs(project)?;
     say("building the agent");
     let mut cargo = cargo(project);
-    cargo.args(["build", "--package", "tracer"]);
+    cargo.args(["build", "--locked", "--package", "tracer"]);
     if profile == Profile::Release {
         cargo.arg("--release");
     }
@@ -36,7 +36,7 @@ pub fn kernel_programs(project: &Project) -> Result<()> {
     let target = project.target.join("ebpf");
     run(toolchain
         .cargo()
-        .args(["build", "--release"])
+        .args(["build", "--locked", "--release"])
         .current_dir(project.root.join("ebpf"))
         .env("CARGO_TARGET_DIR", &target))
     .context("could not build the kernel programs")?;

@@ -8,15 +8,28 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// What the live tests run beside what Python brings.
-const PROGRAMS: [(&str, &str); 4] =
-    [("nginx", "nginx-light"), ("node", "nodejs"), ("python3", "python3"), ("ip", "iproute2")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("python3", "python3"),
+    ("cc", "gcc"),
+    // What it needs to make a program.
+    ("cc", "libc6-dev"),
+];
 /// The live tests of `--quick`.
 const QUICK: [&str; 2] = ["--test", "proxy"];
 
 /// Runs the tests that need nothing, then sets up what the live tests need and runs those.
 pub fn test(project: &Project, quick: bool) -> Result<()> {
     say("running the tests that need neither privileges nor servers");
-    run(build::cargo(project).args(["test", "--no-fail-fast", "--workspace", "--exclude", "tracer-tests"]))?;
+    run(build::cargo(project).args([
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        "--workspace",
+        "--exclude",
+        "tracer-tests",
+    ]))?;
 
     can_trace().context("the live tests cannot run here; all others passed")?;
     packages::install_programs(&PROGRAMS)?;
@@ -25,7 +38,7 @@ pub fn test(project: &Project, quick: bool) -> Result<()> {
 
     say("running the live tests");
     let mut cargo = build::cargo(project);
-    cargo.args(["test", "--no-fail-fast", "--package", "tracer-tests"]);
+    cargo.args(["test", "--locked", "--no-fail-fast", "--package", "tracer-tests"]);
     if quick {
         cargo.args(QUICK);
     }
