@@ -45,17 +45,20 @@ pub fn extract<'a>(field: impl Fn(&str) -> [Option<&'a [u8]>; 2]) -> Carried {
         Some(Some(ids)) => Some(ids),
         None => None,
     };
-    let ids = check(text("traceparent").map(traceparent))
+    let w3c = check(text("traceparent").map(traceparent));
+    let ids = w3c
         .or_else(|| check(text("b3").filter(|v| !matches!(*v, "0" | "1" | "d")).map(b3_single)))
         .or_else(|| {
             let trace = text("x-b3-traceid")?;
-            check(Some(trace_and_span(trace, text("x-b3-spanid").unwrap_or_default())))
+            check(Some(b3(trace, text("x-b3-spanid").unwrap_or_default())))
         })
         .or_else(|| check(text("uber-trace-id").map(uber)));
     match ids {
         Some((trace_id, span_id)) => {
+            // W3C Trace Context 3.3: "If the vendor failed to parse traceparent, it MUST NOT attempt to
+            // parse tracestate." It belongs to that field, not to another kind of context.
             let trace_state = first("tracestate")
-                .filter(|s| !s.is_empty() && s.len() <= MAX_TRACE_STATE)
+                .filter(|s| w3c.is_some() && !s.is_empty() && s.len() <= MAX_TRACE_STATE)
                 .map(str::to_owned);
             Carried::Context(RemoteContext { trace_id, span_id, trace_state })
         }
@@ -84,7 +87,13 @@ fn traceparent(value: &str) -> Option<(TraceId, SpanId)> {
 /// state names no trace.
 fn b3_single(value: &str) -> Option<(TraceId, SpanId)> {
     let mut parts = value.split('-');
-    trace_and_span(parts.next()?, parts.next()?)
+    b3(parts.next()?, parts.next()?)
+}
+
+/// B3: "The TraceId is 64 or 128-bit in length", the span's 64-bit, both in full as hex digits.
+fn b3(trace: &str, span: &str) -> Option<(TraceId, SpanId)> {
+    let full = matches!(trace.len(), 16 | 32) && span.len() == 16;
+    if full { trace_and_span(trace, span) } else { None }
 }
 
 /// `{trace-id}:{span-id}:{parent-span-id}:{flags}`; leading zeros may be missing.
@@ -143,6 +152,8 @@ mod tests {
         ] {
             assert_eq!(ids(&of(fields)), full, "{fields:?}");
         }
+        let zeros = ids(&of(&[("uber-trace-id", "1:2:0:1")])).expect("leading zeros may be left out");
+        assert_eq!(zeros, (format!("{:0>32}", 1), format!("{:0>16}", 2)));
         let short = of(&[("b3", "80f198ee56343ba8-e457b5a2e4d86bd1-1")]);
         assert_eq!(ids(&short).expect("a 64-bit trace id").0, "000000000000000080f198ee56343ba8");
     }
@@ -163,6 +174,10 @@ mod tests {
             assert_eq!(of(&[("traceparent", value)]), Carried::Broken, "{value:?}");
         }
         assert_eq!(of(&[("b3", "0")]), Carried::Nothing, "a lone sampling state");
+        for (trace, span) in [("1", SPAN), (&TRACE[1..], SPAN), (TRACE, "2"), (&TRACE[..17], SPAN)] {
+            assert_eq!(of(&[("b3", &format!("{trace}-{span}-1"))]), Carried::Broken, "{trace}-{span}");
+            assert_eq!(of(&[("x-b3-traceid", trace), ("x-b3-spanid", span)]), Carried::Broken);
+        }
         assert_eq!(of(&[("uber-trace-id", "1:2:3")]), Carried::Broken);
         assert_eq!(of(&[]), Carried::Nothing);
     }
@@ -180,5 +195,11 @@ mod tests {
             panic!("no context")
         };
         assert_eq!(c.trace_state.as_deref(), Some("a=1,b=2"));
+        let single = format!("{TRACE}-{SPAN}-1");
+        for traceparent in [&[][..], &[("traceparent", "nonsense")]] {
+            let fields = [traceparent, &[("b3", single.as_str()), ("tracestate", "a=1")]].concat();
+            let Carried::Context(c) = of(&fields) else { panic!("no context") };
+            assert_eq!(c.trace_state, None, "it belongs to traceparent");
+        }
     }
 }
