@@ -152,10 +152,14 @@ fn watch_filters_by_port_and_status() -> Result<()> {
     for target in ["/fine", "/status-404"] {
         Connection::open(&server.address)?.get(target)?;
         Connection::open(&other.address)?.get(target)?;
+        // Where it arrives counts, not only what it names.
+        let mut foreign = Connection::open(&server.address)?;
+        foreign.send(format!("GET {target} HTTP/1.1\r\nHost: shop.example:1\r\n\r\n").as_bytes())?;
+        foreign.response("GET")?;
     }
     let report = tracer.stop()?;
     let targets: Vec<_> = report.spans.iter().map(|span| (span.kind.as_str(), span.target())).collect();
-    ensure!(targets.len() == 2 && targets.iter().all(|(_, target)| target == "/status-404"), "{targets:?}");
+    ensure!(targets.len() == 4 && targets.iter().all(|(_, target)| target == "/status-404"), "{targets:?}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a request caused hangs under it: by a header it carried, and by the thread that served it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::thread;
 use tracer_tests::servers::{self, Workers};
@@ -138,7 +138,8 @@ fn by_thread(action: &str, start: impl FnOnce(&Stage) -> Result<Server>) -> Resu
             ensure!(call.parent.as_ref() == Some(&request.span_id), "wrong parent:\n{}", chain());
             ensure!(served.parent.as_ref() == Some(&call.span_id), "wrong parent:\n{}", chain());
             ensure!(call.trace_id == request.trace_id && served.trace_id == request.trace_id, "{}", chain());
-            call.text("tracer.link.method").with_context(|| format!("no method:\n{}", chain()))?;
+            ensure!(call.text("tracer.link.method") == Some("thread"), "{}", chain());
+            ensure!(served.text("tracer.link.method") == Some("socket"), "{}", chain());
             ensure!(request.start <= call.start && call.end <= request.end, "not within:\n{}", chain());
         }
     }

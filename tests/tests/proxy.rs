@@ -17,12 +17,12 @@ const EACH: usize = 50;
 /// nginx reads its clock once a wake-up and cuts to milliseconds, and threads get preempted.
 const ONE_MAY_DIFFER: i64 = 40_000_000;
 /// The median must not.
-const MEDIAN_MAY_DIFFER: i64 = 3_000_000;
+const MEDIAN_MAY_DIFFER: i64 = 2_000_000;
 
 fn drive(address: &Address) -> Result<()> {
     let mut connection = Connection::open(address)?;
     for n in 0..SEQUENTIAL {
-        ensure!(connection.get(&format!("/sequential/{n}?ms=3"))?.status == 200);
+        ensure!(connection.get(&format!("/sequential/{n}?ms=50"))?.status == 200);
     }
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|client| {
@@ -89,6 +89,13 @@ impl<'a> Chain<'a> {
             ensure!(pair[1].parent.as_ref() == Some(&pair[0].span_id), "wrong parent: {}", pair[1].brief());
             ensure!(pair[1].trace_id == pair[0].trace_id, "another trace: {}", pair[1].brief());
             ensure!(pair[1].start >= pair[0].start, "begins before its cause: {}", pair[1].brief());
+            ensure!(pair[1].end <= pair[0].end, "ends after its cause: {}", pair[1].brief());
+            let method = if pair[1].kind == "SERVER" { "socket" } else { "thread" };
+            ensure!(
+                pair[1].text("tracer.link.method") == Some(method),
+                "by another way: {}",
+                pair[1].brief()
+            );
         }
         ensure!(chain.iter().all(|span| span.status() == 200 && span.method() == "GET"), "wrong facts");
         chain.try_into().ok().context("four spans")
