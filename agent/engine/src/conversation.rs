@@ -113,6 +113,10 @@ pub struct Conversation {
     asking: Option<(Op, u64, Option<NodeId>)>,
     /// Whose content is coming in the direction of requests.
     current: Option<NodeId>,
+    /// The last request expects 100-continue, and nothing came behind its head.
+    withheld: bool,
+    /// It was answered for good in the meantime, so that its content need not come.
+    refused: bool,
     /// What the thread that began the connect was busy with.
     connect: Option<NodeId>,
     /// Whether the response that is coming is an informational one.
@@ -144,6 +148,8 @@ impl Conversation {
             open: VecDeque::new(),
             asking: None,
             current: None,
+            withheld: false,
+            refused: false,
             connect: None,
             informational: false,
             early: Vec::new(),

@@ -308,3 +308,27 @@ fn a_receive_of_nothing_is_not_the_end() {
     s.recv(C, conn, Client, OK);
     assert_eq!(s.settle(), ["CLIENT GET /a 200 @10"]);
 }
+
+#[test]
+fn content_that_was_refused_need_not_come() {
+    for (content, refusal) in [("Content-Length: 100", "417 X"), ("Transfer-Encoding: chunked", "413 X")] {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        let ask = format!("POST /up HTTP/1.1\r\nExpect: 100-continue\r\n{content}\r\n\r\n");
+        let refusal = format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n");
+        play(&mut s, conn, true, &[(RECEIVE, &ask), (SEND, &refusal), (RECEIVE, GET), (SEND, OK)]);
+        assert_eq!(s.settle(), [&format!("SERVER POST /up {} @20", &refusal[9..12]), TWO[0]]);
+    }
+}
+
+#[test]
+fn content_that_was_asked_for_is_no_request() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    let ask = "POST /up HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 19\r\n\r\n";
+    let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    let lure = "GET /a HTTP/1.1\r\n\r\n";
+    play(&mut s, conn, true, &[(RECEIVE, ask), (SEND, go_on), (RECEIVE, lure), (SEND, OK)]);
+    play(&mut s, conn, true, &[(RECEIVE, GET), (SEND, OK)]);
+    assert_eq!(s.settle(), ["SERVER POST /up 200 @20", TWO[0]]);
+}

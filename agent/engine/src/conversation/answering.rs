@@ -104,6 +104,7 @@ impl Conversation {
             return;
         }
         let Some(open) = self.open.pop_front() else { return };
+        self.refused = self.withheld && self.open.is_empty();
         if let Some(node) = open.node {
             world.end(node, end, problem);
         }

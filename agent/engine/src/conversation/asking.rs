@@ -3,7 +3,7 @@
 use super::{Conversation, Moved, Open, Peers, Protocol, Stream, step};
 use crate::{
     exchange::{Exchange, Problem, Side},
-    http1::{Answering, Event, Head, Role, Start},
+    http1::{Answering, Event, Guess, Head, Role, Start, looks_like_request},
     wire::Wire,
     world::{Begun, Op, World},
 };
@@ -22,6 +22,7 @@ impl Conversation {
         peers: Peers<'_>,
         world: &mut World,
     ) {
+        self.skip_refused_content(moved);
         let mut place = offset;
         let mut rest = moved;
         while let Some((used, event)) = step(&mut self.requests.parser, &mut rest, Answering::default()) {
@@ -33,6 +34,8 @@ impl Conversation {
                 }
                 Some(Event::Head(head)) => {
                     self.tentative = None;
+                    let expects = head.fields("expect").any(|v| v.eq_ignore_ascii_case(b"100-continue"));
+                    self.withheld = expects && matches!(rest, Moved::Bytes([]));
                     self.asked(head, op, peers, world);
                     self.replay_early(world);
                 }
@@ -49,6 +52,20 @@ impl Conversation {
             if self.protocol != Protocol::Http || self.requests.lost {
                 return;
             }
+        }
+    }
+
+    /// RFC 9110, 10.1.1: a client that gets a final status code instead of 100 need not send the content:
+    /// what reads like a request behind such an answer is the next one.
+    fn skip_refused_content(&mut self, moved: Moved<'_>) {
+        let refused = std::mem::take(&mut self.withheld) && std::mem::take(&mut self.refused);
+        if let Moved::Bytes(bytes) = moved
+            && refused
+            && self.turned()
+            && looks_like_request(bytes) == Guess::Yes
+        {
+            self.requests = Stream::new(Role::Request);
+            self.current = None;
         }
     }
 
