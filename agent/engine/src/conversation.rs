@@ -106,6 +106,11 @@ pub struct Conversation {
     side_seen: bool,
     /// It joined where bytes only might begin a request: the turns and the side that it goes back to.
     tentative: Option<(u8, Option<Side>)>,
+    /// What was before, while the message joined at may be the middle of a content: it was the first thing
+    /// seen of the connection, and no response has begun yet.
+    unproven: Option<(u8, Option<Side>)>,
+    /// Whether the last operation was the first one seen.
+    first: bool,
     requests: Stream,
     responses: Stream,
     open: VecDeque<Open>,
@@ -143,6 +148,8 @@ impl Conversation {
             side,
             side_seen: side.is_some(),
             tentative: None,
+            unproven: None,
+            first: false,
             requests: Stream::new(Role::Request),
             responses: Stream::new(Role::Response),
             open: VecDeque::new(),
@@ -212,6 +219,10 @@ impl Conversation {
 
     /// Notes an operation, of which this may be one piece of several.
     fn note(&mut self, direction: u8, op: Op) {
+        self.first = match self.turn {
+            None => true,
+            Some((same, before, _)) => self.first && (same, before) == (direction, op),
+        };
         let turned = match self.turn {
             Some((same, before, turned)) if (same, before) == (direction, op) => turned,
             Some((before, ..)) => before != direction,

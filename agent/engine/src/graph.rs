@@ -166,6 +166,11 @@ impl Graph {
         Some(id)
     }
 
+    /// Takes a node out, as if it had never been; whom it caused has no cause then.
+    pub fn remove(&mut self, id: NodeId) -> Option<Node> {
+        self.nodes.remove(&id)
+    }
+
     /// A node whose span has not left.
     pub fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)

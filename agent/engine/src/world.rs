@@ -135,6 +135,17 @@ impl World {
         }
     }
 
+    /// An exchange turned out to be none. Where a child's span has left already, its parent must too.
+    pub fn retract(&mut self, node: NodeId) {
+        if !self.graph.is_open_ended(node) {
+            return self.end(node, self.now, Some(Problem::Unseen));
+        }
+        let Some(node) = self.graph.remove(node) else { return };
+        if node.end.is_none() && node.exchange().is_some_and(|exchange| exchange.side == Side::Server) {
+            self.tasks.count_open(node.tid, -1);
+        }
+    }
+
     /// An exchange ended.
     pub fn end(&mut self, node: NodeId, end: Time, problem: Option<Problem>) {
         let Some(exchange) = self.graph.exchange_mut(node) else { return };

@@ -261,6 +261,29 @@ fn a_connection_that_was_http_is_given_up_late() {
     assert_eq!(s.muted(), 1);
 }
 
+/// An upload was under way, and each of its segments reads like a request.
+#[test]
+fn first_seen_in_a_content_that_reads_like_requests() {
+    const LURE: &str = "GET /admin HTTP/1.1\r\nHost: x\r\n\r\n";
+    for lure in [LURE.to_owned(), LURE.repeat(3), format!("{LURE}rest")] {
+        let mut s = Scene::new();
+        let conn = s.old(80);
+        for _ in 0..3 {
+            s.send(C, conn, Client, &lure);
+            s.recv(S, conn, Server, &lure);
+        }
+        s.send(S, conn, Server, OK);
+        s.recv(C, conn, Client, OK);
+        s.send(C, conn, Client, GET);
+        s.recv(S, conn, Server, GET);
+        s.send(S, conn, Server, OK);
+        s.recv(C, conn, Client, OK);
+        let spans = s.settle().join("\n");
+        assert!(!spans.contains("/admin"), "{spans}");
+        assert_eq!(spans.lines().count(), 2, "{spans}");
+    }
+}
+
 #[test]
 fn a_socket_whose_memory_is_used_again() {
     let mut s = Scene::new();

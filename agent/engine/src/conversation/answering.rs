@@ -83,6 +83,7 @@ impl Conversation {
     }
 
     fn answer_head(&mut self, head: Box<Head>, world: &mut World) {
+        self.unproven = None;
         // RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a
         // final response". 101 is final for HTTP.
         self.informational =

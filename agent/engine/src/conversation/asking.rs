@@ -28,6 +28,9 @@ impl Conversation {
         while let Some((used, event)) = step(&mut self.requests.parser, &mut rest, Answering::default()) {
             place = place.wrapping_add(used);
             match event {
+                Some(Event::Begin) if self.unproven.is_some() && !self.open.is_empty() => {
+                    return self.disprove(world);
+                }
                 Some(Event::Begin) => {
                     let cause = self.connect.take().filter(|node| world.graph.is_active(*node));
                     self.asking = Some((op, place, cause.or_else(|| world.activity(op))));

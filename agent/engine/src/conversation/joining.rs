@@ -23,7 +23,12 @@ impl Conversation {
         };
         let guess =
             if self.side_seen && self.side != Some(asks) { Guess::No } else { looks_like_request(bytes) };
+        if guess != Guess::No && !self.turned() && !self.first {
+            // More of what was no request before: a content may read like anything.
+            return false;
+        }
         if guess != Guess::No {
+            self.unproven = (!self.turned()).then_some((turns, self.side));
             self.tentative = (guess == Guess::More).then_some((turns, self.side));
             self.side = Some(asks);
             self.protocol = Protocol::Http;
@@ -53,9 +58,24 @@ impl Conversation {
         self.turned_in_vain(turns);
     }
 
+    /// What was taken for a request was part of a content: forgets all that came of it.
+    pub(super) fn disprove(&mut self, world: &mut World) {
+        let Some((turns, side)) = self.unproven.take() else { return };
+        for node in std::mem::take(&mut self.open).into_iter().filter_map(|open| open.node) {
+            world.retract(node);
+        }
+        self.tentative = None;
+        self.side = side;
+        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        (self.asking, self.current, self.early) = (None, None, Vec::new());
+        self.protocol = Protocol::Undecided { turns };
+    }
+
     /// What stands where a request should begin is none.
     pub(super) fn no_request(&mut self, world: &mut World) {
-        if self.tentative.is_some() {
+        if self.unproven.is_some() && !self.open.is_empty() {
+            self.disprove(world);
+        } else if self.tentative.is_some() {
             self.retract();
         } else if self.exchanges > 0 {
             self.lose_requests(world);
@@ -79,6 +99,9 @@ impl Conversation {
 
     /// Where responses begin and end is no longer known.
     pub(super) fn lose_responses(&mut self, world: &mut World) {
+        if self.unproven.is_some() {
+            return self.disprove(world);
+        }
         world.stats.boundaries_lost += 1;
         self.informational = false;
         self.responses.lost = true;
