@@ -40,10 +40,11 @@ struct Mover {
     daemon: Daemon,
 }
 
-fn compile(stage: &Stage) -> Result<PathBuf> {
-    let program = stage.path("moves");
+fn compile(stage: &Stage, name: &str) -> Result<PathBuf> {
+    let program = stage.path(name);
     let mut command = Command::new(environment::program("cc")?);
-    let output = command.args(["-O1", "-o"]).arg(&program).arg(environment::app("moves.c")).output()?;
+    let output =
+        command.args(["-O1", "-o"]).arg(&program).arg(environment::app(&format!("{name}.c"))).output()?;
     ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
     Ok(program)
 }
@@ -132,7 +133,7 @@ impl Mover {
 }
 
 fn start_all(stage: &Stage, ways: &[(&str, &str)]) -> Result<Vec<Mover>> {
-    let program = compile(stage)?;
+    let program = compile(stage, "moves")?;
     let start = |family| ways.iter().map(move |way| (family, *way));
     FAMILIES.iter().flat_map(start).map(|(family, way)| Mover::start(stage, &program, family, way)).collect()
 }
@@ -200,6 +201,31 @@ fn the_program_answers_by_every_call() -> Result<()> {
         let name = mover.name.clone();
         mover.daemon.wait_until(&name, |daemon| daemon.stdout().lines().count() == 2)?;
         ensure!(mover.ends().len() == 2, "{}: {:?}", mover.name, mover.ends());
+    }
+    Ok(())
+}
+
+/// A `sendmmsg` that finds no room ends before its last message; the next one begins anew.
+#[test]
+fn messages_of_an_interrupted_sendmmsg() -> Result<()> {
+    let stage = Stage::new()?;
+    let program = compile(&stage, "interrupted")?;
+    let tracer = Tracer::watch(&stage, &[])?;
+    let output = Command::new(&program).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let sent: Vec<usize> = text.lines().map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(matches!(sent[..], [1..12, 2]), "the first call was to be interrupted: {text}");
+    let report = tracer.stop()?;
+    let mut expected = vec!["/first".to_owned()];
+    expected.extend((0..sent[0]).map(|n| format!("/m{n}")));
+    expected.extend(["/z0".to_owned(), "/m1".to_owned()]);
+    for kind in ["CLIENT", "SERVER"] {
+        let spans = report
+            .spans
+            .iter()
+            .filter(|s| s.kind == kind && s.json["resource"]["service.name"] == "interrupted");
+        let found: Vec<_> = spans.map(Span::target).collect();
+        ensure!(found == expected, "{kind}: {found:?}");
     }
     Ok(())
 }
