@@ -89,7 +89,8 @@ impl<'a> Chain<'a> {
             ensure!(pair[1].parent.as_ref() == Some(&pair[0].span_id), "wrong parent: {}", pair[1].brief());
             ensure!(pair[1].trace_id == pair[0].trace_id, "another trace: {}", pair[1].brief());
             ensure!(pair[1].start >= pair[0].start, "begins before its cause: {}", pair[1].brief());
-            ensure!(pair[1].end <= pair[0].end, "ends after its cause: {}", pair[1].brief());
+            let beyond = nanos(pair[1].end) - nanos(pair[0].end);
+            ensure!(beyond <= 0, "ends {beyond} ns after its cause: {}", pair[1].brief());
             let method = if pair[1].kind == "SERVER" { "socket" } else { "thread" };
             ensure!(
                 pair[1].text("tracer.link.method") == Some(method),

@@ -54,9 +54,17 @@ struct Told {
     span_id: SpanId,
     trace: TraceId,
     owner: u32,
-    start: Time,
-    end: Option<Time>,
+    times: Times,
     carried: Option<Carried>,
+}
+
+/// When a node was at work.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Its begin.
+    pub start: Time,
+    /// Its end, of an exchange whose response came whole.
+    pub answered: Option<Time>,
 }
 
 /// The trace and the span that a request's fields name: what of a context stays the same on its way.
@@ -121,6 +129,11 @@ impl Node {
 
     fn side(&self) -> Option<Side> {
         self.exchange().map(|exchange| exchange.side)
+    }
+
+    fn times(&self) -> Times {
+        let whole = self.exchange().is_some_and(|exchange| exchange.problem.is_none());
+        Times { start: self.start, answered: self.end.filter(|_| whole) }
     }
 
     fn carried(&self) -> Option<Carried> {
@@ -256,8 +269,7 @@ impl Graph {
             span_id: node.span_id,
             trace: node.trace.unwrap_or(node.own_trace),
             owner: node.owner,
-            start: node.start,
-            end: node.end,
+            times: node.times(),
             carried: node.carried(),
         };
         if self.told.len() >= MAX_TOLD
@@ -281,10 +293,9 @@ impl Graph {
         self.get(id).map(|node| node.owner).or_else(|| Some(self.told.get(&id)?.owner))
     }
 
-    /// Begin and end of a node; nothing once it was forgotten.
-    pub fn times(&self, id: NodeId) -> Option<(Time, Option<Time>)> {
-        let open = self.get(id).map(|node| (node.start, node.end));
-        open.or_else(|| self.told.get(&id).map(|told| (told.start, told.end)))
+    /// When a node was at work; nothing once it was forgotten.
+    pub fn times(&self, id: NodeId) -> Option<Times> {
+        self.get(id).map(Node::times).or_else(|| Some(self.told.get(&id)?.times))
     }
 
     /// Id of a node's span, and what its request carried; nothing once it was forgotten.

@@ -250,17 +250,24 @@ impl World {
         self.graph.told(id, self.now);
     }
 
-    /// A hook fires when its operation ends, so that on one machine the receiver's may come first: a
-    /// client's span still begins no later, and ends no earlier, than that of the server it called.
+    /// A hook fires when its operation ends, after the bytes have moved: on one machine the other end's may
+    /// come first. A request was sent before it was read, so that a client's span begins no later than that
+    /// of the server it called; a response that was read whole had been sent, so that the server's ends no
+    /// later than the client's.
     fn order_in_time(&mut self, id: NodeId) {
-        let Some(node) = self.graph.get(id) else { return };
-        if node.exchange().is_none_or(|exchange| exchange.side == Side::Server) {
+        let Some(exchange) = self.graph.get(id).and_then(Node::exchange) else { return };
+        let (side, whole) = (exchange.side, exchange.problem.is_none());
+        let Some(partner) = self.graph.get(id).and_then(|node| self.graph.times(node.partner?)) else {
             return;
-        }
-        let Some((start, end)) = node.partner.and_then(|server| self.graph.times(server)) else { return };
-        if let Some(node) = self.graph.get_mut(id) {
-            node.start = node.start.min(start);
-            node.end = node.end.max(end);
+        };
+        let Some(node) = self.graph.get_mut(id) else { return };
+        match side {
+            Side::Client => node.start = node.start.min(partner.start),
+            Side::Server if whole => {
+                let end = node.end.into_iter().chain(partner.answered).min();
+                node.end = end.map(|end| end.max(node.start));
+            }
+            Side::Server => {}
         }
     }
 }

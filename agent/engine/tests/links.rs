@@ -49,8 +49,39 @@ fn the_receiver_may_be_told_first() {
     s.send(C, conn, Client, &get("/a")); // 5
     s.recv(C, conn, Client, OK); // 6
     s.send(P, conn, Server, OK); // 7
-    let expected = ["4..7 CLIENT GET /a 200 @10", "4..7 SERVER GET /a 200 @20 < CLIENT /a by socket"];
+    let expected = ["4..6 CLIENT GET /a 200 @10", "4..6 SERVER GET /a 200 @20 < CLIENT /a by socket"];
     assert_eq!(s.timed(), expected, "a client's span holds that of its server");
+}
+
+#[test]
+fn a_call_ends_within_its_cause_when_the_back_end_is_told_late() {
+    let mut s = Scene::new();
+    let (front, back) = (s.connect(C, 80), s.connect(P, 81));
+    s.pass((C, Client), P, front, &get("/a"));
+    s.pass((P, Client), B, back, &get("/b"));
+    // The back end's thread was suspended between the sending and its record.
+    s.recv(P, back, Client, OK);
+    s.pass((P, Server), C, front, OK);
+    s.send(B, back, Server, OK);
+    let expected = [
+        "7..13 CLIENT GET /a 200 @10",
+        "8..12 SERVER GET /a 200 @20 < CLIENT /a by socket",
+        "9..11 CLIENT GET /b 200 @20 < SERVER /a by thread",
+        "10..11 SERVER GET /b 200 @30 < CLIENT /b by socket",
+    ];
+    assert_eq!(s.timed(), expected);
+}
+
+#[test]
+fn a_server_works_on_after_its_client_has_gone() {
+    let mut s = Scene::new();
+    let conn = s.connect(C, 80);
+    s.pass((C, Client), P, conn, &get("/a"));
+    s.closed(conn, Client);
+    s.send(P, conn, Server, OK);
+    let expected =
+        ["4..6 CLIENT GET /a !no_response @10", "5..7 SERVER GET /a 200 @20 < CLIENT /a by socket"];
+    assert_eq!(s.timed(), expected);
 }
 
 #[test]
