@@ -81,12 +81,6 @@ impl Deviations {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any of `other` is in this set.
-    #[must_use]
-    pub const fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
     /// Their names, in the order above.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES

@@ -125,34 +125,10 @@ impl Parser {
         }
     }
 
-    /// The other direction switched to another protocol, and this one with it.
-    pub fn enter_tunnel(&mut self) {
-        self.partial = Vec::new();
-        self.state = State::Tunnel;
-    }
-
     /// Whether no message is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle { .. })
-    }
-
-    /// Whether where messages begin is no longer known.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        matches!(self.state, State::Lost)
-    }
-
-    /// Whether the stream turned out not to be HTTP/1.
-    #[must_use]
-    pub fn is_not_http(&self) -> bool {
-        matches!(self.state, State::NotHttp)
-    }
-
-    /// Whether the stream became a tunnel.
-    #[must_use]
-    pub fn is_tunnel(&self) -> bool {
-        matches!(self.state, State::Tunnel)
     }
 
     /// Bytes of content that come next whatever they say: they need not be captured. `u64::MAX` when no
