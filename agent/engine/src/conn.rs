@@ -34,6 +34,8 @@ pub struct Conn {
     gone: Option<(Time, Time)>,
     from_start: bool,
     muted: bool,
+    /// Bytes of it that the budget of what is unfinished counts.
+    counted: usize,
 }
 
 /// A connection's birth, as far as it was seen.
@@ -67,6 +69,7 @@ impl Conn {
             gone: None,
             from_start,
             muted: false,
+            counted: 0,
         }
     }
 
@@ -122,6 +125,7 @@ impl Conn {
             Ok(len) => self.bytes(data, len, bytes, op, world),
         }
         self.mute(world);
+        self.settle(world);
     }
 
     fn bytes(&mut self, data: &Data, len: u64, bytes: &[u8], op: Op, world: &mut World) {
@@ -173,6 +177,7 @@ impl Conn {
         }
         self.conversation.expire(world);
         self.mute(world);
+        self.settle(world);
     }
 
     /// The process will send nothing more.
@@ -180,6 +185,7 @@ impl Conn {
         self.flush(direction::SEND, world);
         // Not in the thread's own name: a close may come from anywhere.
         self.conversation.ended(direction::SEND, None, at, world);
+        self.settle(world);
     }
 
     /// The socket is closed, maybe under the process's hands: by a reset, or when both ends have ended
@@ -209,6 +215,27 @@ impl Conn {
             _ => closing,
         };
         self.conversation.closed(closing, world);
+        world.unfinished.settle(std::mem::take(&mut self.counted), 0);
+    }
+
+    /// Whether it keeps anything of what is unfinished.
+    pub fn is_unfinished(&self) -> bool {
+        self.counted > 0
+    }
+
+    /// Gives up what it keeps of what is unfinished.
+    pub fn shed(&mut self, world: &mut World) {
+        self.flush(direction::SEND, world);
+        self.flush(direction::RECEIVE, world);
+        self.conversation.shed(world);
+        self.settle(world);
+    }
+
+    /// Counts what it keeps of what is unfinished.
+    fn settle(&mut self, world: &mut World) {
+        let held: usize = self.streams.iter().map(Reassembler::held_bytes).sum();
+        let now = held + self.conversation.unfinished();
+        world.unfinished.settle(std::mem::replace(&mut self.counted, now), now);
     }
 
     fn flush(&mut self, direction: u8, world: &mut World) {

@@ -7,7 +7,7 @@ use crate::{
     exchange::{Endpoint, Side},
     record::{self, Record},
     stats::Stats,
-    world::{Op, World},
+    world::{MAX_UNFINISHED, Op, World},
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -63,6 +63,9 @@ impl Engine {
             Input::Tick => {}
         }
         self.expire();
+        if self.world.unfinished.is_exceeded() {
+            self.shed_idlest();
+        }
     }
 
     /// The next thing that follows from the inputs so far.
@@ -96,6 +99,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             dropped_exchanges: self.world.graph.stats.refused,
+            truncated: self.world.graph.stats.truncated,
             late_links: self.world.graph.stats.late_links,
             causes_gone: self.world.graph.stats.causes_gone,
             forgotten_tasks: self.world.tasks.forgotten,
@@ -217,6 +221,25 @@ impl Engine {
         for (_, key) in by_age.into_iter().take(MAX_CONNS / 8) {
             self.world.stats.dropped_connections += 1;
             self.close(key, Closing::Unseen);
+        }
+    }
+
+    /// Gives up what is unfinished on the idlest connections, until half of the room for it is free: whoever
+    /// works finishes in moments.
+    fn shed_idlest(&mut self) {
+        let mut by_age: Vec<_> = (self.conns.iter())
+            .filter(|(_, conn)| conn.is_unfinished())
+            .map(|(key, conn)| (conn.last, *key))
+            .collect();
+        by_age.sort_unstable();
+        for (_, key) in by_age {
+            if self.world.unfinished.held() <= MAX_UNFINISHED / 2 {
+                break;
+            }
+            if let Some(conn) = self.conns.get_mut(&key) {
+                conn.shed(&mut self.world);
+                self.world.stats.shed_connections += 1;
+            }
         }
     }
 

@@ -1,21 +1,28 @@
 //! Exchanges and launches with what caused them, from their begin until their span has long left.
 
+mod node;
 mod place;
 
+use node::Carried;
+pub use node::{Body, Cause, Node, Times};
 pub use place::Place;
 
 use crate::{
     SpanId, Time, TraceId,
-    exchange::{Exchange, Side},
-    ids::{self, Identity},
-    launch::Launch,
-    propagation::RemoteContext,
+    budget::{Budget, Shrink},
+    exchange::Exchange,
+    http1::Head,
+    launch::{Image, Launch},
 };
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
-/// Most nodes whose span has not left: each takes about a kilobyte.
+/// Most nodes whose span has not left: what many servers together work on at once. Each takes about 400
+/// bytes, besides what [`MAX_DETAILS`] counts.
 pub const MAX_NODES: usize = 32_768;
+/// Most bytes of heads and command lines in nodes whose span has not left: those of every node with a
+/// kilobyte each. Past it a node keeps only the first of a head or command line, less than a kilobyte.
+const MAX_DETAILS: usize = 32 << 20;
 /// Most nodes that are known beyond that, about 100 bytes each: the last moments of the busiest node, the
 /// last minute of others.
 const MAX_TOLD: usize = 32_768;
@@ -30,24 +37,6 @@ const KEEP_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
-/// What the thread was busy with when it caused a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// The node.
-    pub node: NodeId,
-    /// Exchanges that were open then and whose requests the same thread had read, this one included.
-    pub candidates: u32,
-}
-
-/// What a node is.
-#[derive(Debug)]
-pub enum Body {
-    /// A request and its response.
-    Exchange(Box<Exchange>),
-    /// A process launch.
-    Launch(Box<Launch>),
-}
-
 /// What is still of use of a node whose span has left: its children's place.
 #[derive(Clone, Copy, Debug)]
 struct Told {
@@ -58,94 +47,13 @@ struct Told {
     carried: Option<Carried>,
 }
 
-/// When a node was at work.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// Its begin.
-    pub start: Time,
-    /// Its end, of an exchange whose response came whole.
-    pub answered: Option<Time>,
-}
-
-/// The trace and the span that a request's fields name: what of a context stays the same on its way.
-type Carried = (TraceId, SpanId);
-
-/// An exchange or a launch.
-#[derive(Debug)]
-pub struct Node {
-    /// Id of its span.
-    pub span_id: SpanId,
-    /// Id of the trace it begins, if nothing caused it.
-    own_trace: TraceId,
-    /// The trace it is in, once that was told to anyone: from then on it stays.
-    trace: Option<TraceId>,
-    /// Process that did it.
-    pub pid: u32,
-    /// Thread that read or sent its request, or forked.
-    pub tid: u32,
-    /// Process whose resource its span has: of a launch, that of the service that launched it, since a
-    /// launch is something that a service did, not a service.
-    pub owner: u32,
-    /// Begin.
-    pub start: Time,
-    /// End, once it is known.
-    pub end: Option<Time>,
-    /// What the thread was busy with.
-    pub cause: Option<Cause>,
-    /// The other end of the same exchange, on this node.
-    pub partner: Option<NodeId>,
-    /// The context that the request carries.
-    pub remote: Option<RemoteContext>,
-    /// What it is.
-    pub body: Body,
-}
-
-impl Node {
-    /// A node that begins.
-    pub fn new(identity: Identity, (pid, tid): (u32, u32), start: Time, body: Body) -> Self {
-        Self {
-            span_id: ids::span_id(identity),
-            own_trace: ids::trace_id(identity),
-            trace: None,
-            pid,
-            tid,
-            owner: pid,
-            start,
-            end: None,
-            cause: None,
-            partner: None,
-            remote: None,
-            body,
-        }
-    }
-
-    /// The exchange, when it is one.
-    pub fn exchange(&self) -> Option<&Exchange> {
-        match &self.body {
-            Body::Exchange(exchange) => Some(exchange),
-            _ => None,
-        }
-    }
-
-    fn side(&self) -> Option<Side> {
-        self.exchange().map(|exchange| exchange.side)
-    }
-
-    fn times(&self) -> Times {
-        let whole = self.exchange().is_some_and(|exchange| exchange.problem.is_none());
-        Times { start: self.start, answered: self.end.filter(|_| whole) }
-    }
-
-    fn carried(&self) -> Option<Carried> {
-        self.remote.as_ref().map(|remote| (remote.trace_id, remote.span_id))
-    }
-}
-
 /// Counts of what the bounds cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GraphStats {
     /// Exchanges and launches that were not followed because [`MAX_NODES`] were open.
     pub refused: u64,
+    /// Times that [`MAX_DETAILS`] left only a part of an exchange's heads or a launch's command lines.
+    pub truncated: u64,
     /// Links that came after the span's trace had been told.
     pub late_links: u64,
     /// Nodes whose cause was forgotten before they ended.
@@ -153,10 +61,11 @@ pub struct GraphStats {
 }
 
 /// All nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Graph {
     nodes: FxHashMap<NodeId, Node>,
     next: u64,
+    details: Budget,
     /// Ended nodes by when their span leaves: all wait equally long.
     due: VecDeque<(Time, NodeId)>,
     told: FxHashMap<NodeId, Told>,
@@ -166,13 +75,28 @@ pub struct Graph {
     pub stats: GraphStats,
 }
 
+impl Default for Graph {
+    fn default() -> Self {
+        Self {
+            nodes: FxHashMap::default(),
+            next: 0,
+            details: Budget::new(MAX_DETAILS),
+            due: VecDeque::new(),
+            told: FxHashMap::default(),
+            fading: VecDeque::new(),
+            stats: GraphStats::default(),
+        }
+    }
+}
+
 impl Graph {
     /// Adds a node; nothing when there is no room for it, which is counted.
-    pub fn add(&mut self, node: Node) -> Option<NodeId> {
+    pub fn add(&mut self, mut node: Node) -> Option<NodeId> {
         if self.nodes.len() >= MAX_NODES {
             self.stats.refused += 1;
             return None;
         }
+        self.stats.truncated += u64::from(!self.details.fit(&mut node.body));
         self.next += 1;
         let id = NodeId(self.next);
         self.nodes.insert(id, node);
@@ -181,7 +105,9 @@ impl Graph {
 
     /// Takes a node out, as if it had never been; whom it caused has no cause then.
     pub fn remove(&mut self, id: NodeId) -> Option<Node> {
-        self.nodes.remove(&id)
+        let node = self.nodes.remove(&id)?;
+        self.details.settle(node.body.footprint(), 0);
+        Some(node)
     }
 
     /// A node whose span has not left.
@@ -194,7 +120,7 @@ impl Graph {
         self.nodes.get_mut(&id)
     }
 
-    /// The exchange of a node, when it is one whose span has not left.
+    /// The exchange of a node, when it is one whose span has not left. Its heads stay as they are.
     pub fn exchange_mut(&mut self, id: NodeId) -> Option<&mut Exchange> {
         match &mut self.nodes.get_mut(&id)?.body {
             Body::Exchange(exchange) => Some(exchange),
@@ -202,12 +128,37 @@ impl Graph {
         }
     }
 
-    /// The launch of a node, when it is one whose span has not left.
+    /// The launch of a node, when it is one whose span has not left. Its images stay as they are.
     pub fn launch_mut(&mut self, id: NodeId) -> Option<&mut Launch> {
         match &mut self.nodes.get_mut(&id)?.body {
             Body::Launch(launch) => Some(launch),
             _ => None,
         }
+    }
+
+    /// The final response to an exchange begins.
+    pub fn answered(&mut self, id: NodeId, head: Box<Head>) {
+        self.grow(id, |body| {
+            if let Body::Exchange(exchange) = body {
+                exchange.response = Some(head);
+            }
+        });
+    }
+
+    /// A launched process changes its image again.
+    pub fn executed(&mut self, id: NodeId, image: Image) {
+        self.grow(id, |body| {
+            if let Body::Launch(launch) = body {
+                launch.exec(image);
+            }
+        });
+    }
+
+    fn grow(&mut self, id: NodeId, add: impl FnOnce(&mut Body)) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        self.details.settle(node.body.footprint(), 0);
+        add(&mut node.body);
+        self.stats.truncated += u64::from(!self.details.fit(&mut node.body));
     }
 
     /// The node ended at `end`; its span leaves a moment after `now`.
@@ -264,7 +215,7 @@ impl Graph {
 
     /// Its span left: keeps what a child needs, for a while.
     pub fn told(&mut self, id: NodeId, now: Time) {
-        let Some(node) = self.nodes.remove(&id) else { return };
+        let Some(node) = self.remove(id) else { return };
         let told = Told {
             span_id: node.span_id,
             trace: node.trace.unwrap_or(node.own_trace),

@@ -1,9 +1,14 @@
 //! One process launch: from exec to exit.
 
+use crate::budget::{ALLOCATION, Shrink};
 use tracer_common::{Exec, exec_flag};
 
 /// Most images of one process that are kept; a process that execs more often keeps its first ones.
 const MAX_IMAGES: usize = 8;
+/// What is kept of a command line that finds no room: the program, an option or two, the begin of what they say.
+const FEW_ARGS: usize = 8;
+/// Bytes of each.
+const SHORT_ARG: usize = 64;
 
 /// A launched process.
 #[derive(Clone, Debug)]
@@ -48,7 +53,31 @@ impl Launch {
     }
 }
 
+impl Shrink for Launch {
+    fn footprint(&self) -> usize {
+        self.images.iter().map(Image::footprint).sum()
+    }
+
+    /// The last image stays, with the begin of its arguments.
+    fn shrink(&mut self) {
+        self.images.drain(..self.images.len().saturating_sub(1));
+        for image in &mut self.images {
+            image.args.truncate(FEW_ARGS);
+            image.args.shrink_to_fit();
+            for arg in &mut image.args {
+                arg.truncate(arg.floor_char_boundary(SHORT_ARG));
+                arg.shrink_to_fit();
+            }
+        }
+    }
+}
+
 impl Image {
+    fn footprint(&self) -> usize {
+        let args = self.args.iter().map(|arg| size_of::<String>() + ALLOCATION + arg.len());
+        size_of::<Self>() + self.file.len() + self.comm.len() + args.sum::<usize>()
+    }
+
     /// What a record says of an image.
     pub fn of(exec: &Exec, file: &[u8], args: &[u8]) -> Self {
         let args = args.strip_suffix(b"\0").unwrap_or(args);
@@ -80,6 +109,18 @@ mod tests {
         assert!(Image::of(&Exec::default(), b"/bin/sh", b"").args.is_empty());
         let cut = Image::of(&Exec::default(), b"/bin/sh", b"sh\0-");
         assert_eq!(cut.args, ["sh", "-"]);
+    }
+
+    #[test]
+    fn a_shrunk_launch_keeps_the_begin_of_its_last_command_line() {
+        let image = |args: &[u8]| Image::of(&Exec::default(), b"/bin/sh", args);
+        let mut launch = Launch::new(image(b"env\0"));
+        launch.exec(image(&[b"sh\0-c\0".as_slice(), &[b'a'; 4000]].concat()));
+        let before = launch.footprint();
+        launch.shrink();
+        assert!(launch.footprint() < before / 8);
+        assert_eq!(launch.images.len(), 1);
+        assert_eq!(launch.images[0].args, ["sh", "-c", &"a".repeat(SHORT_ARG)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
 
+mod budget;
 mod conn;
 mod conversation;
 mod engine;
@@ -27,6 +28,7 @@ mod tasks;
 mod wire;
 mod world;
 
+pub use budget::Budget;
 pub use engine::Engine;
 pub use input::{Config, Input, ProcessFacts, Time};
 pub use output::{Output, Resource, Span, SpanId, SpanKind, SpanLink, Status, TraceId, Value};

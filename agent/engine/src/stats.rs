@@ -29,8 +29,13 @@ pub struct Stats {
     pub dropped_requests: u64,
     /// Connections dropped because too many were open.
     pub dropped_connections: u64,
+    /// Connections whose unfinished messages were given up because all together kept too much of such.
+    pub shed_connections: u64,
     /// Exchanges and launches not followed because too many were open.
     pub dropped_exchanges: u64,
+    /// Times that the heads or command lines of an exchange or a launch were cut because all together took too
+    /// much.
+    pub truncated: u64,
     /// Threads and processes forgotten because too many were known.
     pub forgotten_tasks: u64,
     /// Links that came after the span's trace had been told.
@@ -42,7 +47,7 @@ pub struct Stats {
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 13] {
+    pub fn unused(&self) -> [(&'static str, u64); 15] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -53,7 +58,9 @@ impl Stats {
             ("broken_contexts", self.broken_contexts),
             ("dropped_requests", self.dropped_requests),
             ("dropped_connections", self.dropped_connections),
+            ("shed_connections", self.shed_connections),
             ("dropped_exchanges", self.dropped_exchanges),
+            ("truncated", self.truncated),
             ("forgotten_tasks", self.forgotten_tasks),
             ("late_links", self.late_links),
             ("causes_gone", self.causes_gone),

@@ -1,7 +1,7 @@
 //! What all connections share: the graph of causes, the tasks, the way out.
 
 use crate::{
-    Config, Output, ProcessFacts, Time,
+    Budget, Config, Output, ProcessFacts, Time,
     exchange::{Exchange, Problem, Side},
     graph::{Body, Cause, Graph, Node, NodeId},
     launch::{Image, Launch},
@@ -12,6 +12,11 @@ use crate::{
 use crate::{ids::Identity, stats::Stats};
 use std::collections::VecDeque;
 use tracer_common::{Exec, Exit, Fork};
+
+/// Most bytes that all connections together keep of what is unfinished: heads, responses whose request has
+/// not come yet, operations that came early, pipelined requests. Such last for the length of an operation, a
+/// few kilobytes each; this is thousands at once. The begun heads lie in buffers up to twice as large.
+pub const MAX_UNFINISHED: usize = 16 << 20;
 
 /// The thread and the time of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct World {
     pub tasks: Tasks,
     /// Counters.
     pub stats: Stats,
+    /// What connections keep of what is unfinished; at most [`MAX_UNFINISHED`] after each input.
+    pub unfinished: Budget,
     wires: Wires,
     outputs: VecDeque<Output>,
 }
@@ -65,6 +72,7 @@ impl World {
             graph: Graph::default(),
             tasks: Tasks::default(),
             stats: Stats::default(),
+            unfinished: Budget::new(MAX_UNFINISHED),
             wires: Wires::default(),
             outputs: VecDeque::new(),
         }
@@ -187,9 +195,7 @@ impl World {
         let image = Image::of(exec, file, args);
         let launch = match self.tasks.origin(op.pid) {
             (_, Some(launch)) => {
-                if let Some(launch) = self.graph.launch_mut(launch) {
-                    launch.exec(image.clone());
-                }
+                self.graph.executed(launch, image.clone());
                 Some(launch)
             }
             (Some(origin), None) => self.launch(origin, image.clone(), op),

@@ -3,13 +3,15 @@
 use super::{Conversation, Moved, Protocol, step};
 use crate::{
     Time,
+    budget::ALLOCATION,
     exchange::{Exchange, Problem, Side},
     graph::NodeId,
     http1::{Answering, Event, Guess, Head, Role, looks_like_response},
     world::{Op, World},
 };
 
-/// Most bytes of a response that are kept because the record of its request has not come yet.
+/// Most memory for the bytes of a response that are kept because the record of its request has not come yet:
+/// more than an answer has in the moment that the record takes.
 const MAX_EARLY: usize = 64 * 1024;
 
 impl Conversation {
@@ -95,8 +97,8 @@ impl Conversation {
             Some(open) => open.answered = true,
             None => world.stats.orphan_responses += 1,
         }
-        if let Some(exchange) = self.answering(world) {
-            exchange.response = Some(head);
+        if let Some(node) = self.open.front().and_then(|open| open.node) {
+            world.graph.answered(node, head);
         }
     }
 
@@ -118,13 +120,17 @@ impl Conversation {
     }
 
     fn keep_early(&mut self, bytes: &[u8], op: Op, world: &mut World) {
-        let kept: usize = self.early.iter().map(|(_, bytes)| bytes.len()).sum();
-        if kept + bytes.len() > MAX_EARLY {
+        if self.early_bytes() + early_cost(bytes) > MAX_EARLY {
             world.stats.orphan_responses += 1;
             self.early = Vec::new();
             return self.lose_responses(world);
         }
         self.early.push((op, bytes.into()));
+    }
+
+    /// Memory that early bytes take, in bytes.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early.iter().map(|(_, bytes)| early_cost(bytes)).sum()
     }
 
     pub(super) fn replay_early(&mut self, world: &mut World) {
@@ -168,4 +174,8 @@ impl Conversation {
             world.tasks.set_activity(op.tid, cause);
         }
     }
+}
+
+fn early_cost(bytes: &[u8]) -> usize {
+    size_of::<(Op, Box<[u8]>)>() + ALLOCATION + bytes.len()
 }

@@ -1,6 +1,6 @@
 //! Where HTTP begins on a connection, and where it is found again.
 
-use super::{Conversation, Moved, Protocol, Stream};
+use super::{Conversation, Moved, Open, Protocol, Stream};
 use crate::{
     exchange::{Problem, Side},
     http1::{Guess, Role, looks_like_request, looks_like_response},
@@ -69,6 +69,25 @@ impl Conversation {
         (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
         (self.asking, self.current, self.early) = (None, None, Vec::new());
         self.protocol = Protocol::Undecided { turns };
+    }
+
+    /// Bytes that it keeps of what is unfinished: heads, responses whose request has not come yet, and
+    /// requests that wait behind the first.
+    pub fn unfinished(&self) -> usize {
+        let heads = self.requests.parser.buffered() + self.responses.parser.buffered();
+        heads + self.early_bytes() + self.open.len().saturating_sub(1) * size_of::<Open>()
+    }
+
+    /// Gives up what is unfinished. The connection goes on as one of which nothing was seen so far.
+    pub fn shed(&mut self, world: &mut World) {
+        self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        (self.tentative, self.unproven) = (None, None);
+        (self.withheld, self.refused) = (false, false);
+        self.side = self.side.filter(|_| self.side_seen);
+        if self.protocol == Protocol::Http {
+            self.protocol = Protocol::Undecided { turns: 0 };
+        }
     }
 
     /// What stands where a request should begin is none.

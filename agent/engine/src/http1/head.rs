@@ -2,6 +2,7 @@
 
 use super::start_line::{Parts, StartLine};
 use super::{Deviations, Framing};
+use crate::budget::Shrink;
 use std::fmt;
 use std::ops::Range;
 
@@ -10,6 +11,10 @@ use std::ops::Range;
 pub const MAX_HEAD: usize = u16::MAX as usize;
 /// Most field lines in a head; servers take about 100.
 pub const MAX_FIELDS: usize = 256;
+/// What is kept of a head that finds no room, in bytes: an everyday start line and the fields behind it.
+const SHORT: usize = 512;
+/// Fields in that.
+const FEW_FIELDS: usize = 16;
 
 /// `HTTP-version`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,11 @@ impl Span {
             (true, false) => next,
             (false, false) => Self { start: self.start, end: next.end },
         }
+    }
+
+    /// What of this one lies before `end`.
+    fn until(self, end: u16) -> Self {
+        Self { start: self.start.min(end), end: self.end.min(end) }
     }
 
     fn of(self, raw: &[u8]) -> &[u8] {
@@ -164,6 +174,26 @@ impl Head {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields(name).next()
+    }
+}
+
+impl Shrink for Head {
+    fn footprint(&self) -> usize {
+        size_of::<Self>() + self.raw.len() + size_of_val(&*self.fields)
+    }
+
+    /// The begin stays: of the start line as much as it has, of the fields the first whole ones.
+    fn shrink(&mut self) {
+        self.raw = self.raw[..self.raw.len().min(SHORT)].into();
+        let end = self.raw.len() as u16;
+        let whole = |field: &&Field| field.name.end.max(field.value.end) <= end;
+        self.fields = self.fields.iter().filter(whole).take(FEW_FIELDS).copied().collect();
+        self.start = match self.start {
+            Parts::Request { method, target } => {
+                Parts::Request { method: method.until(end), target: target.until(end) }
+            }
+            Parts::Response { status, reason } => Parts::Response { status, reason: reason.until(end) },
+        };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bounds, gaps, the helpers.
 
 use super::*;
+use crate::budget::Shrink;
 
 fn parsed(stream: &[u8]) -> (Parser, Vec<Event>) {
     run(&request(b"", ""), [stream])
@@ -89,6 +90,28 @@ fn a_head_has_a_bound() {
         assert_eq!(render(&events), "Begin Lost(HeadTooLong)");
         assert_eq!(parser.buffered(), 0);
     }
+}
+
+#[test]
+fn a_shrunk_head_keeps_its_begin() {
+    let shrunk = |target: usize| {
+        let target = "a".repeat(target);
+        let stream = format!("GET /{target} HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200));
+        let Some(Event::Head(mut head)) = parsed(stream.as_bytes()).1.into_iter().nth(1) else {
+            panic!("no head")
+        };
+        head.shrink();
+        assert!(head.footprint() < 1024);
+        head
+    };
+    let head = shrunk(9);
+    assert_eq!(head.start(), Start::Request { method: "GET", target: b"/aaaaaaaaa" });
+    assert_eq!(head.field("host"), Some(&b"x"[..]));
+    assert!(head.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()));
+    let head = shrunk(2000);
+    let Start::Request { method: "GET", target } = head.start() else { panic!("{head:?}") };
+    assert_eq!(target.len(), 512 - "GET ".len());
+    assert_eq!(head.field("host"), None);
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! One exchange or launch, with what caused it.
+
+use super::NodeId;
+use crate::{
+    SpanId, Time, TraceId,
+    budget::Shrink,
+    exchange::{Exchange, Side},
+    ids::{self, Identity},
+    launch::Launch,
+    propagation::RemoteContext,
+};
+
+/// What the thread was busy with when it caused a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The node.
+    pub node: NodeId,
+    /// Exchanges that were open then and whose requests the same thread had read, this one included.
+    pub candidates: u32,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum Body {
+    /// A request and its response.
+    Exchange(Box<Exchange>),
+    /// A process launch.
+    Launch(Box<Launch>),
+}
+
+/// When a node was at work.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Its begin.
+    pub start: Time,
+    /// Its end, of an exchange whose response came whole.
+    pub answered: Option<Time>,
+}
+
+/// The trace and the span that a request's fields name: what of a context stays the same on its way.
+pub(super) type Carried = (TraceId, SpanId);
+
+/// An exchange or a launch.
+#[derive(Debug)]
+pub struct Node {
+    /// Id of its span.
+    pub span_id: SpanId,
+    /// Id of the trace it begins, if nothing caused it.
+    pub(super) own_trace: TraceId,
+    /// The trace it is in, once that was told to anyone: from then on it stays.
+    pub(super) trace: Option<TraceId>,
+    /// Process that did it.
+    pub pid: u32,
+    /// Thread that read or sent its request, or forked.
+    pub tid: u32,
+    /// Process whose resource its span has: of a launch, that of the service that launched it, since a
+    /// launch is something that a service did, not a service.
+    pub owner: u32,
+    /// Begin.
+    pub start: Time,
+    /// End, once it is known.
+    pub end: Option<Time>,
+    /// What the thread was busy with.
+    pub cause: Option<Cause>,
+    /// The other end of the same exchange, on this node.
+    pub partner: Option<NodeId>,
+    /// The context that the request carries.
+    pub remote: Option<RemoteContext>,
+    /// What it is.
+    pub body: Body,
+}
+
+impl Node {
+    /// A node that begins.
+    pub fn new(identity: Identity, (pid, tid): (u32, u32), start: Time, body: Body) -> Self {
+        Self {
+            span_id: ids::span_id(identity),
+            own_trace: ids::trace_id(identity),
+            trace: None,
+            pid,
+            tid,
+            owner: pid,
+            start,
+            end: None,
+            cause: None,
+            partner: None,
+            remote: None,
+            body,
+        }
+    }
+
+    /// The exchange, when it is one.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        match &self.body {
+            Body::Exchange(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    pub(super) fn side(&self) -> Option<Side> {
+        self.exchange().map(|exchange| exchange.side)
+    }
+
+    pub(super) fn times(&self) -> Times {
+        let whole = self.exchange().is_some_and(|exchange| exchange.problem.is_none());
+        Times { start: self.start, answered: self.end.filter(|_| whole) }
+    }
+
+    pub(super) fn carried(&self) -> Option<Carried> {
+        self.remote.as_ref().map(|remote| (remote.trace_id, remote.span_id))
+    }
+}
+
+/// What is counted is what strangers choose the length of: heads and command lines.
+impl Shrink for Body {
+    fn footprint(&self) -> usize {
+        match self {
+            Self::Exchange(exchange) => {
+                exchange.request.footprint() + exchange.response.as_ref().map_or(0, |head| head.footprint())
+            }
+            Self::Launch(launch) => launch.footprint(),
+        }
+    }
+
+    fn shrink(&mut self) {
+        match self {
+            Self::Exchange(exchange) => {
+                exchange.request.shrink();
+                if let Some(head) = &mut exchange.response {
+                    head.shrink();
+                }
+            }
+            Self::Launch(launch) => launch.shrink(),
+        }
+    }
+}
