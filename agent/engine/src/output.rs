@@ -1,6 +1,6 @@
 //! Everything that leaves the engine.
 
-use crate::input::ProcessFacts;
+use crate::{budget::ALLOCATION, input::ProcessFacts};
 use std::sync::Arc;
 
 /// 16 bytes, never all zero.
@@ -115,6 +115,35 @@ pub struct Span {
     pub resource: Arc<Resource>,
     /// Attributes, sorted by key, each key once.
     pub attributes: Vec<(&'static str, Value)>,
+}
+
+impl Span {
+    /// Bytes of memory that it takes, about; its resource, which others share, not counted.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let attributes = |pairs: &[(&'static str, Value)]| -> usize {
+            pairs.iter().map(|pair| size_of_val(pair) + pair.1.allocated()).sum()
+        };
+        let links = self.links.iter().map(|link| size_of_val(link) + attributes(&link.attributes));
+        let status = match &self.status {
+            Status::Unset => 0,
+            Status::Error(message) => message.len(),
+        };
+        let texts = self.name.len() + self.trace_state.as_ref().map_or(0, String::len) + status;
+        size_of::<Self>() + texts + attributes(&self.attributes) + links.sum::<usize>()
+    }
+}
+
+impl Value {
+    /// Bytes that it takes elsewhere.
+    fn allocated(&self) -> usize {
+        let text = |text: &String| ALLOCATION + text.len();
+        match self {
+            Self::Str(value) => text(value),
+            Self::Int(_) | Self::Float(_) | Self::Bool(_) => 0,
+            Self::Strings(values) => values.iter().map(|value| size_of::<String>() + text(value)).sum(),
+        }
+    }
 }
 
 /// An observed process as an OpenTelemetry resource.

@@ -1,6 +1,6 @@
 //! Spans to a receiver, by OTLP.
 //!
-//! The pipeline hands spans to a bounded queue and goes on; a thread of its own takes them from there. What
+//! The pipeline hands spans to a queue of bounded size and goes on; a thread of its own takes them from there. What
 //! the receiver does not take in time is dropped and counted: tracing never waits for it.
 
 mod convert;
@@ -19,12 +19,15 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::{runtime, sync::mpsc};
+use tokio::{
+    runtime,
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc},
+};
 use tracer_engine::Span;
 
-/// Spans that wait for the exporter: most of a second at 10,000 spans a second. When full, some 12 MB of
-/// spans of everyday size; a span can have 8 KB in each of its few texts that a request decides.
-const QUEUE: usize = 8192;
+/// Bytes of spans that wait for the exporter or are on their way: a second of spans of everyday size, about
+/// 1.5 KB, at 10,000 a second.
+const QUEUE: u32 = 16 << 20;
 /// How long the end of a run waits for the last spans to be delivered.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -57,10 +60,20 @@ pub enum WhenFull {
     Wait,
 }
 
+/// A span, with the room in the queue that it takes until it is delivered.
+#[derive(Debug)]
+struct Queued {
+    span: Arc<Span>,
+    room: OwnedSemaphorePermit,
+}
+
 /// The pipeline's end of the queue.
 #[derive(Debug)]
 pub struct Exporter {
-    queue: mpsc::Sender<Arc<Span>>,
+    queue: mpsc::UnboundedSender<Queued>,
+    /// One permit for each of [`QUEUE`]'s bytes that is free.
+    room: Arc<Semaphore>,
+    runtime: runtime::Handle,
     when_full: WhenFull,
     sent: u64,
     dropped: u64,
@@ -88,7 +101,9 @@ impl Exporter {
             let _inside = runtime.enter();
             settings.client()?
         };
-        let (queue, spans) = mpsc::channel(QUEUE);
+        let (queue, spans) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(QUEUE as usize));
+        let handle = runtime.handle().clone();
         let (ended, done) = std_mpsc::channel();
         let counters = Arc::<Counters>::default();
         let worker = worker::Worker::new(client, settings.destination(), counters.clone());
@@ -98,18 +113,26 @@ impl Exporter {
             let _ = ended.send(());
         };
         thread::Builder::new().name("otlp".into()).spawn(body).context("cannot start the OTLP exporter")?;
-        Ok(Self { queue, when_full, sent: 0, dropped: 0, counters, done })
+        Ok(Self { queue, room, runtime: handle, when_full, sent: 0, dropped: 0, counters, done })
     }
 
     /// Gives a span to the exporter, or drops it.
     pub fn send(&mut self, span: &Arc<Span>) {
-        let waits = self.when_full == WhenFull::Wait && !self.counters.failing.load(Ordering::Relaxed);
-        let taken = match self.queue.try_send(span.clone()) {
-            Err(mpsc::error::TrySendError::Full(span)) if waits => self.queue.blocking_send(span).is_ok(),
-            result => result.is_ok(),
-        };
+        let room = self.room_for(span);
+        let taken = room.is_some_and(|room| self.queue.send(Queued { span: span.clone(), room }).is_ok());
         self.sent += 1;
         self.dropped += u64::from(!taken);
+    }
+
+    fn room_for(&self, span: &Span) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(span.footprint()).unwrap_or(QUEUE).min(QUEUE);
+        let waits = self.when_full == WhenFull::Wait && !self.counters.failing.load(Ordering::Relaxed);
+        match self.room.clone().try_acquire_many_owned(bytes) {
+            Err(TryAcquireError::NoPermits) if waits => {
+                self.runtime.block_on(self.room.clone().acquire_many_owned(bytes)).ok()
+            }
+            room => room.ok(),
+        }
     }
 
     /// Waits until all that was sent is delivered, at most [`FLUSH_DEADLINE`].

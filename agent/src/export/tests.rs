@@ -113,13 +113,41 @@ fn what_a_silent_receiver_leaves_behind_is_dropped_and_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut exporter = exporter(WhenFull::Drop, &listener, false);
     let span = Arc::new(server_span());
-    let sent = 2 * QUEUE as u64;
+    let fit = u64::from(QUEUE) / span.footprint() as u64;
+    let sent = 2 * fit;
     let begin = Instant::now();
     (0..sent).for_each(|_| exporter.send(&span));
     assert!(begin.elapsed() < Duration::from_secs(1), "sending must not wait");
     let delivery = exporter.finish_within(Duration::from_millis(10));
-    assert!(delivery.dropped > 0 && delivery.dropped < sent, "{delivery:?}");
-    assert_eq!(delivery.failed + delivery.dropped, sent);
+    assert_eq!(delivery, Delivery { exported: 0, failed: fit, dropped: sent - fit });
+}
+
+#[test]
+fn the_queue_is_bounded_by_bytes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut exporter = exporter(WhenFull::Drop, &listener, false);
+    let mut span = server_span();
+    span.attributes.push(("url.query", tracer_engine::Value::Str("a".repeat(8192))));
+    let span = Arc::new(span);
+    (0..9_000).for_each(|_| exporter.send(&span));
+    let delivery = exporter.finish_within(Duration::from_millis(10));
+    let taken = delivery.failed as usize * span.footprint();
+    assert!(taken <= QUEUE as usize && taken > QUEUE as usize - span.footprint(), "{delivery:?}");
+    assert_eq!(delivery.failed + delivery.dropped, 9_000);
+}
+
+#[test]
+fn a_batch_is_small_enough_for_a_receiver() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut exporter = exporter(WhenFull::Drop, &listener, false);
+    let mut span = server_span();
+    span.attributes.push(("url.query", tracer_engine::Value::Str("a".repeat(8192))));
+    let span = Arc::new(span);
+    (0..1_000).for_each(|_| exporter.send(&span));
+    let receiver = receiver(listener, "200 OK");
+    assert_eq!(exporter.finish(), Delivery { exported: 1_000, failed: 0, dropped: 0 });
+    let messages = receiver.join().unwrap();
+    assert!(messages.iter().all(|message| message.encoded_len() < 4 << 20));
 }
 
 #[test]
@@ -128,8 +156,8 @@ fn on_replay_a_slow_receiver_is_waited_for() {
     let mut exporter = exporter(WhenFull::Wait, &listener, false);
     let receiver = receiver(listener, "200 OK");
     let span = Arc::new(server_span());
-    let sent = 3 * QUEUE as u64;
+    let sent = 3 * u64::from(QUEUE) / span.footprint() as u64;
     (0..sent).for_each(|_| exporter.send(&span));
     assert_eq!(exporter.finish(), Delivery { exported: sent, failed: 0, dropped: 0 });
-    assert!(receiver.join().unwrap().len() > 3 * QUEUE / 600);
+    assert!(receiver.join().unwrap().len() as u64 > sent / 600);
 }

@@ -1,6 +1,6 @@
 //! The exporter's own thread: batches, deliveries, complaints.
 
-use super::{Counters, convert, settings::Client};
+use super::{Counters, Queued, convert, settings::Client};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use std::{
     io::Write,
@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::mpsc::Receiver,
+    sync::mpsc::UnboundedReceiver,
     time::{Instant, timeout_at},
 };
 use tracer_engine::{Resource, Span};
 
 /// Spans of a batch, as the specification's batch processor has it.
 const BATCH: usize = 512;
+/// Bytes of them: a receiver takes 4 MiB in one message of gRPC, by default.
+const BATCH_BYTES: usize = 2 << 20;
 /// How long a batch waits to be filled: a person who looks at the receiver does not notice.
 const LINGER: Duration = Duration::from_millis(200);
 /// One complaint a minute.
@@ -36,10 +38,12 @@ impl Worker {
 
     /// Works until the queue is closed and empty. Once it is closed, the first failure ends the work: what
     /// is left would wait for the same receiver.
-    pub async fn run(mut self, mut queue: Receiver<Arc<Span>>) {
+    pub async fn run(mut self, mut queue: UnboundedReceiver<Queued>) {
         let mut batch = Vec::with_capacity(BATCH);
         while fill(&mut queue, &mut batch).await {
-            let groups = by_resource(batch.drain(..));
+            // The room is free again when they are delivered.
+            let (spans, _rooms): (Vec<_>, Vec<_>) = batch.drain(..).map(|q: Queued| (q.span, q.room)).unzip();
+            let groups = by_resource(spans.into_iter());
             for (resource, spans) in groups {
                 let delivered = self.deliver(&resource, spans).await;
                 if !delivered && queue.is_closed() {
@@ -89,19 +93,19 @@ fn complaint(destination: &str, reason: &str, failed: u64) -> String {
 
 /// Waits for a span, then for more, until there is a batch or [`LINGER`] is over. False when the queue is
 /// closed and empty.
-async fn fill(queue: &mut Receiver<Arc<Span>>, batch: &mut Vec<Arc<Span>>) -> bool {
-    if queue.recv_many(batch, BATCH).await == 0 {
-        return false;
-    }
+async fn fill(queue: &mut UnboundedReceiver<Queued>, batch: &mut Vec<Queued>) -> bool {
+    let mut next = queue.recv().await;
     let deadline = Instant::now() + LINGER;
-    while batch.len() < BATCH {
-        let room = BATCH - batch.len();
-        match timeout_at(deadline, queue.recv_many(batch, room)).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => break,
+    let mut bytes = 0;
+    while let Some(queued) = next {
+        bytes += queued.room.num_permits();
+        batch.push(queued);
+        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+            break;
         }
+        next = timeout_at(deadline, queue.recv()).await.ok().flatten();
     }
-    true
+    !batch.is_empty()
 }
 
 /// One group for each process, in the order of their first spans: an exporter sends one resource at a time.

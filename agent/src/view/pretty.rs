@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 use tracer_common::lost;
-use tracer_engine::{Span, Time, TraceId};
+use tracer_engine::{Budget, Span, Time, TraceId};
 
 /// Quiet for so long, a trace with a root is taken for complete.
 const QUIET_MS: u64 = 300;
@@ -25,17 +25,16 @@ const QUIET_MS: u64 = 300;
 const ROOTLESS_MS: u64 = 1000;
 /// How often waiting traces are looked through.
 const LOOK_MS: u64 = 50;
-/// Spans that wait, all traces together: some 12 MB of everyday size; a span can have 8 KB in each of its
-/// few texts that a request decides. At 5,000 requests of four spans a second it is less than the wait, but
-/// nobody reads that.
-const MAX_SPANS: usize = 8192;
+/// Bytes of spans that wait, all traces together: ten thousand of everyday size. At 5,000 requests of four
+/// spans a second it is less than the wait, but nobody reads that.
+const MAX_WAITING: usize = 16 << 20;
 
 /// Prints trees.
 pub struct PrettyView<W> {
     out: W,
     style: Style,
     traces: HashMap<TraceId, Waiting>,
-    spans: usize,
+    waiting: Budget,
     look_due: Time,
     flat: u64,
 }
@@ -44,6 +43,7 @@ pub struct PrettyView<W> {
 #[derive(Debug, Default)]
 struct Waiting {
     spans: Vec<Arc<Span>>,
+    bytes: usize,
     matched: bool,
     rooted: bool,
     last: Time,
@@ -64,7 +64,8 @@ impl<W: Write> PrettyView<W> {
     /// Prints to `out`, which may buffer, with times of `zone`.
     pub fn new(out: W, color: bool, zone: TimeZone) -> Self {
         let style = Style { color, zone };
-        Self { out, style, traces: HashMap::new(), spans: 0, look_due: Time(0), flat: 0 }
+        let waiting = Budget::new(MAX_WAITING);
+        Self { out, style, traces: HashMap::new(), waiting, look_due: Time(0), flat: 0 }
     }
 
     /// Takes the traces out that are `chosen` and prints them, the earliest first.
@@ -73,7 +74,7 @@ impl<W: Write> PrettyView<W> {
             self.traces.extract_if(|_, trace| chosen(trace)).map(|(_, t)| t).collect();
         out.sort_by_key(Waiting::begin);
         for trace in out {
-            self.spans -= trace.spans.len();
+            self.waiting.settle(trace.bytes, 0);
             if !trace.matched {
                 continue;
             }
@@ -105,8 +106,13 @@ impl<W: Write> View for PrettyView<W> {
         trace.rooted |= span.parent_span_id.is_none();
         trace.last = now;
         trace.spans.push(span.clone());
-        self.spans += 1;
-        if self.spans >= MAX_SPANS { self.make_room() } else { Ok(()) }
+        let before = trace.bytes;
+        trace.bytes += span.footprint();
+        self.waiting.settle(before, trace.bytes);
+        while self.waiting.is_exceeded() {
+            self.make_room()?;
+        }
+        Ok(())
     }
 
     fn settle(&mut self, now: Time) -> io::Result<()> {

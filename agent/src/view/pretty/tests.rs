@@ -81,7 +81,7 @@ fn a_request_is_a_tree_with_what_it_caused() {
               └─ $ sh -c 'id \\u{1b}'  exit 3  0 µs  pid 931
 "
     );
-    assert_eq!(view.spans, 0);
+    assert_eq!(view.waiting.held(), 0);
 }
 
 #[test]
@@ -120,14 +120,28 @@ fn a_trace_is_shown_whole_when_one_span_was_asked_for_and_else_not_at_all() {
 #[test]
 fn too_many_spans_leave_flat_and_are_counted() {
     let mut view = view(false);
-    for n in 0..MAX_SPANS as u64 {
+    let spans = (MAX_WAITING / server_span().footprint()) as u64 + 1;
+    for n in 0..spans {
         let mut span = server_span();
         span.trace_id = TraceId((u128::from(n) + 1).to_be_bytes());
         view.span(&Arc::new(span), true, Time(n)).unwrap();
     }
-    assert!(view.spans < MAX_SPANS);
-    assert_eq!(view.spans as u64 + view.flat, MAX_SPANS as u64);
+    assert!(view.waiting.held() <= MAX_WAITING);
+    let waiting: usize = view.traces.values().map(|trace| trace.spans.len()).sum();
+    assert_eq!(waiting as u64 + view.flat, spans);
+    assert!(view.flat > 0);
     assert!(text(&view).lines().all(|line| line.ends_with("  (tree not shown)")));
+}
+
+#[test]
+fn one_trace_of_long_spans_leaves_flat_too() {
+    let mut view = view(false);
+    let mut span = server_span();
+    span.attributes.push(("url.query", Value::Str("a".repeat(8192))));
+    let span = Arc::new(span);
+    (0..3_000).for_each(|_| view.span(&span, true, Time(0)).unwrap());
+    assert!(view.waiting.held() <= MAX_WAITING);
+    assert!(view.flat > 1_000, "{}", view.flat);
 }
 
 #[test]
