@@ -91,12 +91,12 @@ impl<'a> Chain<'a> {
             ensure!(pair[1].start >= pair[0].start, "begins before its cause: {}", pair[1].brief());
             let beyond = nanos(pair[1].end) - nanos(pair[0].end);
             ensure!(beyond <= 0, "ends {beyond} ns after its cause: {}", pair[1].brief());
-            let method = if pair[1].kind == "SERVER" { "socket" } else { "thread" };
-            ensure!(
-                pair[1].text("tracer.link.method") == Some(method),
-                "by another way: {}",
-                pair[1].brief()
-            );
+            let methods: &[&str] = match pair[1].kind.as_str() {
+                "SERVER" => &["socket"],
+                _ => &["thread", "content", "next_answer", "only"],
+            };
+            let method = pair[1].text("tracer.link.method").context("no method")?;
+            ensure!(methods.contains(&method), "by another way: {}", pair[1].brief());
         }
         ensure!(chain.iter().all(|span| span.status() == 200 && span.method() == "GET"), "wrong facts");
         chain.try_into().ok().context("four spans")

@@ -2,6 +2,7 @@
 
 use crate::{
     Time,
+    cause::Clue,
     conversation::{Closing, Conversation, Moved, Peers},
     exchange::{Endpoint, Endpoints, Side},
     graph::NodeId,
@@ -107,9 +108,9 @@ impl Conn {
         self.streams[usize::from(direction::RECEIVE)].start_at(received.into());
     }
 
-    /// A thread that was busy with `cause` began its connect.
-    pub fn connecting(&mut self, cause: Option<NodeId>) {
-        self.conversation.connecting(cause);
+    /// A thread that was busy with something began its connect.
+    pub fn connecting(&mut self, busy: Option<(NodeId, Clue)>) {
+        self.conversation.connecting(busy);
     }
 
     /// An operation moved bytes, met the end of the stream, or failed.

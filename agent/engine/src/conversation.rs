@@ -19,6 +19,7 @@ mod joining;
 
 use crate::{
     Time,
+    cause::{Clue, Origin},
     exchange::{Endpoints, Problem, Side},
     graph::NodeId,
     http1::{Answering, Event, Parser, Role},
@@ -114,8 +115,8 @@ pub struct Conversation {
     requests: Stream,
     responses: Stream,
     open: VecDeque<Open>,
-    /// The message that is being asked: operation, place and cause of its first byte.
-    asking: Option<(Op, u64, Option<NodeId>)>,
+    /// The message that is being asked: operation, place and origin of its first byte.
+    asking: Option<(Op, u64, Origin)>,
     /// Whose content is coming in the direction of requests.
     current: Option<NodeId>,
     /// The last request expects 100-continue, and nothing came behind its head.
@@ -123,7 +124,7 @@ pub struct Conversation {
     /// It was answered for good in the meantime, so that its content need not come.
     refused: bool,
     /// What the thread that began the connect was busy with.
-    connect: Option<NodeId>,
+    connect: Option<(NodeId, Clue)>,
     /// Whether the response that is coming is an informational one.
     informational: bool,
     /// Bytes of a response that came before the record of its request.
@@ -168,9 +169,9 @@ impl Conversation {
         }
     }
 
-    /// Its connect was begun by a thread that was busy with `cause`.
-    pub fn connecting(&mut self, cause: Option<NodeId>) {
-        self.connect = cause;
+    /// Its connect was begun by a thread that was busy with something.
+    pub fn connecting(&mut self, busy: Option<(NodeId, Clue)>) {
+        self.connect = busy;
     }
 
     /// Whether nothing of it is of interest any more.
@@ -213,7 +214,7 @@ impl Conversation {
             _ => {}
         }
         if self.side == Some(Side::Server) && self.role(direction) == Role::Request {
-            world.tasks.set_activity(op.tid, self.open.front().and_then(|open| open.node));
+            world.causes.threads.turn(op.tid, self.open.front().and_then(|open| open.node));
         }
     }
 

@@ -102,7 +102,8 @@ impl Engine {
             truncated: self.world.graph.stats.truncated,
             late_links: self.world.graph.stats.late_links,
             causes_gone: self.world.graph.stats.causes_gone,
-            forgotten_tasks: self.world.tasks.forgotten,
+            forgotten_tasks: self.world.tasks.forgotten + self.world.causes.threads.forgotten,
+            undecided_causes: self.world.causes.undecided,
             ..self.world.stats
         }
     }
@@ -138,9 +139,9 @@ impl Engine {
         let (key, op) = (state.sock.id, op(&state.header));
         match (state.old, state.new) {
             (_, tcp_state::SYN_SENT) => {
-                let cause = self.world.activity(op);
+                let busy = self.world.connecting(op);
                 let conn = self.open(state.sock, birth(Side::Client));
-                conn.connecting(cause);
+                conn.connecting(busy);
             }
             (old, tcp_state::ESTABLISHED) => self.established(old, state),
             (_, tcp_state::CLOSE) => {

@@ -4,7 +4,7 @@ mod node;
 mod place;
 
 use node::Carried;
-pub use node::{Body, Cause, Node, Times};
+pub use node::{Body, Node, Times};
 pub use place::Place;
 
 use crate::{
@@ -29,6 +29,11 @@ const MAX_TOLD: usize = 32_768;
 /// A span leaves this long after its end. Records of one cause come within the length of an operation
 /// of each other; the reader of the ring buffer looks every few milliseconds.
 pub const HOLD_MS: u64 = 100;
+/// What is not decided then is decided so much later: a response rarely takes longer to make once all that
+/// it needs is there.
+const DELAY_MS: u64 = 1_000;
+/// No span waits longer while more nodes than this are known: room for what begins comes first.
+const MAX_PATIENT: usize = MAX_NODES / 2;
 /// How long a told node can still become a parent: a process may outlive the request that launched it,
 /// but no trace grows for ever.
 const KEEP_MS: u64 = 60_000;
@@ -44,6 +49,8 @@ struct Told {
     trace: TraceId,
     owner: u32,
     times: Times,
+    cause: Option<NodeId>,
+    is_call: bool,
     carried: Option<Carried>,
 }
 
@@ -68,6 +75,8 @@ pub struct Graph {
     details: Budget,
     /// Ended nodes by when their span leaves: all wait equally long.
     due: VecDeque<(Time, NodeId)>,
+    /// Those of them that wait longer, since it is not decided what caused them, or what they hang on.
+    delayed: VecDeque<(Time, NodeId)>,
     told: FxHashMap<NodeId, Told>,
     /// Told nodes by when they are forgotten.
     fading: VecDeque<(Time, NodeId)>,
@@ -82,6 +91,7 @@ impl Default for Graph {
             next: 0,
             details: Budget::new(MAX_DETAILS),
             due: VecDeque::new(),
+            delayed: VecDeque::new(),
             told: FxHashMap::default(),
             fading: VecDeque::new(),
             stats: GraphStats::default(),
@@ -177,6 +187,24 @@ impl Graph {
         self.get(id).is_some_and(|node| node.end.is_none())
     }
 
+    /// Whether it is a request to another server.
+    pub fn is_call(&self, id: NodeId) -> bool {
+        match self.get(id) {
+            Some(node) => node.is_call(),
+            None => self.told.get(&id).is_some_and(|told| told.is_call),
+        }
+    }
+
+    /// Whether what caused the node is still to be decided.
+    pub fn is_undecided(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|node| node.cause.is_open())
+    }
+
+    /// What caused a node; nothing while that is not decided, or once it was forgotten.
+    pub fn cause(&self, id: NodeId) -> Option<NodeId> {
+        self.get(id).map_or_else(|| self.told.get(&id)?.cause, |node| node.cause.node())
+    }
+
     /// Whether the node's place in a trace can still change.
     pub fn is_open_ended(&self, id: NodeId) -> bool {
         self.get(id).is_some_and(|node| node.trace.is_none())
@@ -205,12 +233,26 @@ impl Graph {
 
     /// When the next span leaves.
     pub fn deadline(&self) -> Option<Time> {
-        self.due.front().map(|(time, _)| *time)
+        [&self.due, &self.delayed].into_iter().filter_map(|queue| Some(queue.front()?.0)).min()
     }
 
     /// The next node whose span leaves by `now`.
     pub fn pop_due(&mut self, now: Time) -> Option<NodeId> {
-        self.due.pop_front_if(|(time, _)| *time <= now).map(|(_, id)| id)
+        let queue = [&mut self.due, &mut self.delayed].into_iter().find(|queue| is_due(queue, now))?;
+        queue.pop_front().map(|(_, id)| id)
+    }
+
+    /// Lets a span wait longer, once; false when it may not.
+    pub fn delay(&mut self, id: NodeId, now: Time, until: Time) -> bool {
+        let (due, patient) = (now.plus_ms(DELAY_MS), self.nodes.len() <= MAX_PATIENT);
+        match self.nodes.get_mut(&id) {
+            Some(node) if patient && due > until && !node.delayed => {
+                node.delayed = true;
+                self.delayed.push_back((due, id));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Its span left: keeps what a child needs, for a while.
@@ -221,6 +263,8 @@ impl Graph {
             trace: node.trace.unwrap_or(node.own_trace),
             owner: node.owner,
             times: node.times(),
+            cause: node.cause.node(),
+            is_call: node.is_call(),
             carried: node.carried(),
         };
         if self.told.len() >= MAX_TOLD
@@ -254,4 +298,8 @@ impl Graph {
         let open = self.get(id).map(|node| (node.span_id, node.carried()));
         open.or_else(|| self.told.get(&id).map(|told| (told.span_id, told.carried)))
     }
+}
+
+fn is_due(queue: &VecDeque<(Time, NodeId)>, now: Time) -> bool {
+    queue.front().is_some_and(|(time, _)| *time <= now)
 }

@@ -8,6 +8,7 @@
 //! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
 
 mod budget;
+mod cause;
 mod conn;
 mod conversation;
 mod engine;

@@ -40,6 +40,8 @@ pub struct Stats {
     pub forgotten_tasks: u64,
     /// Links that came after the span's trace had been told.
     pub late_links: u64,
+    /// Calls and launches while requests were open, for which none of these was sure enough as the cause.
+    pub undecided_causes: u64,
     /// Spans whose parent was forgotten before they ended.
     pub causes_gone: u64,
 }
@@ -47,7 +49,7 @@ pub struct Stats {
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 15] {
+    pub fn unused(&self) -> [(&'static str, u64); 16] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -63,6 +65,7 @@ impl Stats {
             ("truncated", self.truncated),
             ("forgotten_tasks", self.forgotten_tasks),
             ("late_links", self.late_links),
+            ("undecided_causes", self.undecided_causes),
             ("causes_gone", self.causes_gone),
         ]
     }

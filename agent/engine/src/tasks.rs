@@ -1,13 +1,14 @@
-//! Threads and processes: what each is busy with, and what is known of it.
+//! Processes: what each is, and what it was forked for.
 
-use crate::{Config, Output, ProcessFacts, Resource, Time, graph::NodeId, launch::Image, resource::resource};
+use crate::{
+    Config, Output, ProcessFacts, Resource, Time, cause::Origin, graph::NodeId, launch::Image,
+    resource::resource,
+};
 use rustc_hash::FxHashMap;
 use std::{collections::VecDeque, sync::Arc};
 
-/// Most threads whose activity is kept: more than a big node runs. Past it all are forgotten, and links
-/// by thread begin anew.
-const MAX_THREADS: usize = 65_536;
-/// Most processes that are known; the same.
+/// Most processes that are known: more than a big node runs. Past it all are forgotten, and asked about
+/// anew.
 const MAX_PROCESSES: usize = 16_384;
 /// An ended process is known this much longer: its spans leave a moment after it.
 const KEEP_MS: u64 = 10_000;
@@ -22,75 +23,46 @@ struct Process {
     /// Whether its facts were asked for.
     asked: bool,
     /// What it was forked for.
-    origin: Option<NodeId>,
+    origin: Origin,
     /// Its launch, when it is a span.
     launch: Option<NodeId>,
     /// Until when it is known, once it ended.
     ended: Option<Time>,
 }
 
-/// All threads and processes.
+/// All processes.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    activities: FxHashMap<u32, NodeId>,
-    /// Open server exchanges by the thread that read their requests; at most as many as there are nodes.
-    open: FxHashMap<u32, u32>,
     processes: FxHashMap<u32, Process>,
     ended: VecDeque<(Time, u32)>,
     /// Launches whose process was forgotten: nobody will hear of their end.
     abandoned: Vec<NodeId>,
-    /// Processes and threads that were forgotten for want of room.
+    /// Processes that were forgotten for want of room.
     pub forgotten: u64,
 }
 
 impl Tasks {
-    /// The thread turns to something, or to nothing that is known.
-    pub fn set_activity(&mut self, tid: u32, node: Option<NodeId>) {
-        match node {
-            Some(node) => {
-                if self.activities.len() >= MAX_THREADS {
-                    self.forgotten += self.activities.len() as u64;
-                    self.activities.clear();
-                }
-                self.activities.insert(tid, node);
-            }
-            None => drop(self.activities.remove(&tid)),
+    /// A process was forked for what `origin` says; its number may have been another's.
+    pub fn forked(&mut self, child: u32, origin: Origin) {
+        match origin {
+            Origin::Nothing => drop(self.processes.remove(&child)),
+            origin => *self.process(child) = Process { origin, ..Process::default() },
         }
     }
 
-    /// What the thread turned to last, if `active` still says so, else what its process lives for.
-    pub fn activity(&self, pid: u32, tid: u32, active: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        let own = self.activities.get(&tid).copied().filter(|node| active(*node));
-        own.or_else(|| {
-            let process = self.processes.get(&pid)?;
-            process.launch.filter(|node| active(*node)).or(process.origin)
-        })
+    /// What a process was forked for.
+    pub fn origin(&self, pid: u32) -> Origin {
+        self.processes.get(&pid).map_or(Origin::Nothing, |process| process.origin.clone())
     }
 
-    /// A process was forked for `origin`.
-    pub fn forked(&mut self, child: u32, origin: NodeId) {
-        self.activities.remove(&child);
-        *self.process(child) = Process { origin: Some(origin), ..Process::default() };
-    }
-
-    /// A process was forked for nothing that is known; its number may have been another's.
-    pub fn forked_freely(&mut self, child: u32) {
-        self.activities.remove(&child);
-        self.processes.remove(&child);
-    }
-
-    /// What a process was forked for, and its launch.
-    pub fn origin(&self, pid: u32) -> (Option<NodeId>, Option<NodeId>) {
-        self.processes.get(&pid).map_or((None, None), |p| (p.origin, p.launch))
+    /// Its launch, when it is a span.
+    pub fn launch(&self, pid: u32) -> Option<NodeId> {
+        self.processes.get(&pid)?.launch
     }
 
     /// A process changed its image: what was known of it is void, the new image says who it is until
     /// `/proc` says more. `launch` is its span.
-    pub fn executed(&mut self, pid: u32, old_tid: u32, image: &Image, launch: Option<NodeId>) {
-        // The thread that called exec goes on under the process's number.
-        if let Some(activity) = self.activities.remove(&old_tid) {
-            self.activities.insert(pid, activity);
-        }
+    pub fn executed(&mut self, pid: u32, image: &Image, launch: Option<NodeId>) {
         let process = self.process(pid);
         process.launch = launch;
         process.asked = false;
@@ -137,28 +109,14 @@ impl Tasks {
         }
     }
 
-    /// One more or one less open server exchange whose request the thread read; gives how many there are.
-    pub fn count_open(&mut self, tid: u32, change: i32) -> u32 {
-        let open = self.open.get(&tid).copied().unwrap_or_default().saturating_add_signed(change);
-        match open {
-            0 => drop(self.open.remove(&tid)),
-            open => drop(self.open.insert(tid, open)),
-        }
-        open
-    }
-
-    /// A thread ended; with `process`, its process too.
-    pub fn exited(&mut self, pid: u32, tid: u32, process: bool, now: Time) {
-        self.activities.remove(&tid);
-        let Some(known) = self.processes.get_mut(&pid).filter(|known| process && known.ended.is_none())
-        else {
-            return;
-        };
+    /// A process ended.
+    pub fn exited(&mut self, pid: u32, now: Time) {
+        let Some(known) = self.processes.get_mut(&pid).filter(|known| known.ended.is_none()) else { return };
         if !known.asked && known.launch.is_none() {
             // Nothing that it did became a span.
             self.processes.remove(&pid);
         } else {
-            (known.launch, known.origin) = (None, None);
+            (known.launch, known.origin) = (None, Origin::Nothing);
             known.ended = Some(now.plus_ms(KEEP_MS));
             self.ended.push_back((now.plus_ms(KEEP_MS), pid));
         }
@@ -194,53 +152,6 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        graph::{Body, Graph, Node},
-        ids::Identity,
-    };
-
-    fn node(graph: &mut Graph) -> NodeId {
-        let identity = Identity { subject: 1, inode: 0, place: 0, began: 0 };
-        let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        let body = Body::Launch(Box::new(crate::launch::Launch::new(image)));
-        graph.add(Node::new(identity, (1, 1), Time(0), body)).expect("room")
-    }
-
-    #[test]
-    fn a_thread_is_busy_with_what_it_turned_to_last() {
-        let (mut tasks, mut graph) = (Tasks::default(), Graph::default());
-        let (a, b) = (node(&mut graph), node(&mut graph));
-        tasks.set_activity(7, Some(a));
-        tasks.set_activity(7, Some(b));
-        assert_eq!(tasks.activity(7, 7, |_| true), Some(b));
-        assert_eq!(tasks.activity(7, 7, |n| n != b), None, "what has ended is no activity");
-        tasks.set_activity(7, None);
-        assert_eq!(tasks.activity(7, 7, |_| true), None);
-    }
-
-    #[test]
-    fn a_child_acts_for_what_it_was_forked_for() {
-        let (mut tasks, mut graph) = (Tasks::default(), Graph::default());
-        let (a, launch) = (node(&mut graph), node(&mut graph));
-        tasks.forked(8, a);
-        assert_eq!(tasks.activity(8, 8, |_| true), Some(a));
-        let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(8, 8, &image, Some(launch));
-        assert_eq!(tasks.activity(8, 9, |_| true), Some(launch), "any thread of it");
-        tasks.exited(8, 8, true, Time(0));
-        assert_eq!(tasks.activity(8, 8, |_| true), None);
-    }
-
-    #[test]
-    fn an_exec_by_another_thread_takes_its_activity_along() {
-        let (mut tasks, mut graph) = (Tasks::default(), Graph::default());
-        let a = node(&mut graph);
-        tasks.set_activity(12, Some(a));
-        let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(10, 12, &image, None);
-        assert_eq!(tasks.activity(10, 10, |_| true), Some(a));
-        assert_eq!(tasks.activity(10, 12, |_| true), None);
-    }
 
     #[test]
     fn a_process_is_asked_about_once_for_each_image() {
@@ -248,7 +159,7 @@ mod tests {
         assert!(tasks.ask(5).is_some());
         assert!(tasks.ask(5).is_none());
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(5, 5, &image, None);
+        tasks.executed(5, &image, None);
         assert!(tasks.ask(5).is_some());
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     Budget, Config, Output, ProcessFacts, Time,
+    cause::{Cause, Causes, Clue, Link, Method, Origin, Words},
     exchange::{Exchange, Problem, Side},
-    graph::{Body, Cause, Graph, Node, NodeId},
+    graph::{Body, Graph, Node, NodeId},
     launch::{Image, Launch},
     propagation, span,
     tasks::Tasks,
@@ -38,7 +39,9 @@ pub struct World {
     pub now: Time,
     /// Exchanges and launches.
     pub graph: Graph,
-    /// Threads and processes.
+    /// Who caused what.
+    pub causes: Causes,
+    /// Processes.
     pub tasks: Tasks,
     /// Counters.
     pub stats: Stats,
@@ -57,8 +60,10 @@ pub struct Begun {
     pub identity: (u64, u64, u64),
     /// How its other end knows it.
     pub wire: Wire,
-    /// What the thread was busy with.
-    pub cause: Option<NodeId>,
+    /// What the thread did it for.
+    pub origin: Origin,
+    /// Whether it came behind an open request on the same connection.
+    pub behind: bool,
     /// The exchange so far.
     pub exchange: Exchange,
 }
@@ -70,6 +75,7 @@ impl World {
             config,
             now: Time::default(),
             graph: Graph::default(),
+            causes: Causes::default(),
             tasks: Tasks::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),
@@ -88,35 +94,62 @@ impl World {
         self.outputs.push_back(output);
     }
 
-    /// What the thread is busy with.
-    pub fn activity(&self, op: Op) -> Option<NodeId> {
-        self.tasks.activity(op.pid, op.tid, |node| self.graph.is_active(node))
+    /// What a thread acts for now.
+    pub fn origin(&self, op: Op) -> Origin {
+        if let Some(evidence) = self.causes.evidence((op.pid, op.tid), op.time, &self.graph) {
+            return Origin::Serving(Box::new(evidence));
+        }
+        match self.tasks.launch(op.pid).filter(|launch| self.graph.is_active(*launch)) {
+            Some(launch) => Origin::Launch(launch),
+            None => self.tasks.origin(op.pid),
+        }
     }
 
-    /// What caused an exchange, while that is still active.
-    pub fn cause_of(&self, node: NodeId) -> Option<NodeId> {
-        let cause = self.graph.get(node)?.cause?.node;
-        self.graph.is_active(cause).then_some(cause)
+    /// What a thread that begins a connect is busy with.
+    pub fn connecting(&self, op: Op) -> Option<(NodeId, Clue)> {
+        match self.origin(op) {
+            Origin::Serving(evidence) => evidence.thread.map(|(node, clue)| match clue {
+                Clue::LastRead => (node, Clue::Connect),
+                clue => (node, clue),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What caused something that comes from `origin`.
+    fn cause(&mut self, pid: u32, origin: Origin, words: Words<'_>) -> Cause {
+        match origin {
+            Origin::Nothing => {
+                self.causes.background(pid);
+                Cause::Nothing
+            }
+            Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),
+            Origin::Serving(evidence) => self.causes.judge(*evidence, words, &self.graph),
+        }
     }
 
     /// An exchange begins.
     pub fn begin(&mut self, begun: Begun) -> Option<NodeId> {
-        let Begun { op, identity: (subject, inode, place), wire, cause, exchange } = begun;
+        let Begun { op, identity: (subject, inode, place), wire, origin, behind, exchange } = begun;
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
         let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
         let identity =
             Identity { subject, inode, place: place << 1 | u64::from(side == Side::Client), began };
-        let mut node = Node::new(identity, (op.pid, op.tid), op.time, Body::Exchange(Box::new(exchange)));
+        let cause = match side {
+            Side::Client => self.cause(op.pid, origin, Words::Request(&exchange.request)),
+            Side::Server => Cause::Nothing,
+        };
+        let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
+        node.cause = cause;
         match carried {
             propagation::Carried::Context(context) => node.remote = Some(context),
             propagation::Carried::Broken => self.stats.broken_contexts += 1,
             propagation::Carried::Nothing => {}
         }
-        node.cause = cause.map(|node| Cause { node, candidates: self.candidates(node) });
         self.ask(op.pid);
         let id = self.graph.add(node)?;
         if side == Side::Server {
-            self.tasks.count_open(op.tid, 1);
+            self.causes.serve((op.pid, op.tid), id, behind);
         }
         // A client's exchange has not ended when its server's begins, nor was the server's told when the
         // record of the client's begin comes late.
@@ -131,26 +164,13 @@ impl World {
         Some(id)
     }
 
-    /// Open exchanges that the thread behind a cause had read: an event loop has many, and may have turned
-    /// from one to another.
-    fn candidates(&mut self, cause: NodeId) -> u32 {
-        match self.graph.get(cause) {
-            Some(node) if node.exchange().is_some() => {
-                let tid = node.tid;
-                self.tasks.count_open(tid, 0)
-            }
-            _ => 1,
-        }
-    }
-
     /// An exchange turned out to be none. Where a child's span has left already, its parent must too.
     pub fn retract(&mut self, node: NodeId) {
         if !self.graph.is_open_ended(node) {
             return self.end(node, self.now, Some(Problem::Unseen));
         }
-        let Some(node) = self.graph.remove(node) else { return };
-        if node.end.is_none() && node.exchange().is_some_and(|exchange| exchange.side == Side::Server) {
-            self.tasks.count_open(node.tid, -1);
+        if let Some(pid) = self.graph.remove(node).map(|node| node.pid) {
+            self.causes.served(pid, node);
         }
     }
 
@@ -159,12 +179,16 @@ impl World {
         let Some(exchange) = self.graph.exchange_mut(node) else { return };
         exchange.problem = problem;
         if exchange.side == Side::Server
-            && let Some(node) = self.graph.get(node).filter(|node| node.end.is_none())
+            && let Some(pid) = self.graph.get(node).map(|node| node.pid)
         {
-            let tid = node.tid;
-            self.tasks.count_open(tid, -1);
+            self.causes.served(pid, node);
         }
         self.graph.end(node, end, self.now);
+    }
+
+    /// A thread begins to answer a request.
+    pub fn answer(&mut self, tid: u32, request: NodeId) {
+        self.causes.answer(tid, request, &mut self.graph);
     }
 
     fn ask(&mut self, pid: u32) {
@@ -181,52 +205,61 @@ impl World {
     /// A process was forked.
     pub fn forked(&mut self, fork: &Fork, op: Op) {
         // The record of an exit was lost, and the number is used again.
-        if let (_, Some(launch)) = self.tasks.origin(fork.child_pid) {
+        if let Some(launch) = self.tasks.launch(fork.child_pid) {
             self.graph.end(launch, op.time, self.now);
         }
-        match self.activity(op) {
-            Some(origin) => self.tasks.forked(fork.child_pid, origin),
-            None => self.tasks.forked_freely(fork.child_pid),
-        }
+        let origin = self.origin(op);
+        self.causes.threads.forget(fork.child_pid);
+        self.tasks.forked(fork.child_pid, origin);
     }
 
     /// A process changed its image: below an exchange that is a launch, or the next image of one.
     pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], op: Op) {
         let image = Image::of(exec, file, args);
-        let launch = match self.tasks.origin(op.pid) {
-            (_, Some(launch)) => {
+        let launch = match (self.tasks.launch(op.pid), self.tasks.origin(op.pid)) {
+            (Some(launch), _) => {
                 self.graph.executed(launch, image.clone());
                 Some(launch)
             }
-            (Some(origin), None) => self.launch(origin, image.clone(), op),
-            (None, None) => None,
+            (None, Origin::Nothing) => None,
+            (None, origin) => self.launch(origin, image.clone(), op),
         };
-        self.tasks.executed(op.pid, exec.old_tid, &image, launch);
+        self.causes.threads.renumber(exec.old_tid, op.pid);
+        self.tasks.executed(op.pid, &image, launch);
         if launch.is_some() {
             self.ask(op.pid);
         }
     }
 
-    fn launch(&mut self, origin: NodeId, image: Image, op: Op) -> Option<NodeId> {
+    fn launch(&mut self, origin: Origin, image: Image, op: Op) -> Option<NodeId> {
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
         let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
-        let mut node =
-            Node::new(identity, (op.pid, op.tid), op.time, Body::Launch(Box::new(Launch::new(image))));
-        node.cause = Some(Cause { node: origin, candidates: self.candidates(origin) });
-        node.owner = self.graph.owner(origin).unwrap_or(op.pid);
+        let owner = match &origin {
+            Origin::Serving(evidence) => Some(evidence.pid),
+            Origin::Launch(launch) => self.graph.owner(*launch),
+            Origin::Nothing => None,
+        };
+        let cause = self.cause(op.pid, origin, Words::Arguments(&image.args));
+        let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
+        node.cause = cause;
+        node.owner = owner.unwrap_or(op.pid);
         self.graph.add(node)
     }
 
     /// A thread ended.
     pub fn exited(&mut self, exit: &Exit, op: Op) {
-        let process_ended = exit.process_ended != 0;
-        if process_ended && let (_, Some(launch)) = self.tasks.origin(op.pid) {
+        self.causes.threads.forget(op.tid);
+        if exit.process_ended == 0 {
+            return;
+        }
+        if let Some(launch) = self.tasks.launch(op.pid) {
             if let Some(launch) = self.graph.launch_mut(launch) {
                 launch.status = Some(exit.status);
             }
             self.graph.end(launch, op.time, self.now);
         }
-        self.tasks.exited(op.pid, op.tid, process_ended, self.now);
+        self.causes.forget(op.pid);
+        self.tasks.exited(op.pid, self.now);
     }
 
     /// Lets spans leave whose time has come.
@@ -235,7 +268,9 @@ impl World {
             self.graph.end(launch, self.now, self.now);
         }
         while let Some(id) = self.graph.pop_due(until) {
-            self.tell_one(id);
+            if self.graph.undecided(id).is_none() || !self.graph.delay(id, self.now, until) {
+                self.tell_one(id);
+            }
         }
         self.graph.forget(self.now);
         self.tasks.forget(self.now);
@@ -243,6 +278,9 @@ impl World {
 
     fn tell_one(&mut self, id: NodeId) {
         self.order_in_time(id);
+        while let Some(undecided) = self.graph.undecided(id) {
+            self.causes.decide(undecided, &mut self.graph);
+        }
         let Some(place) = self.graph.place(id) else { return };
         let Some(node) = self.graph.get(id) else { return };
         let content = match &node.body {

@@ -125,21 +125,29 @@ fn a_thread_that_ends_is_not_the_process() {
 }
 
 #[test]
-fn forks_for_nothing_are_no_spans() {
+fn forks_without_a_request_are_no_spans() {
     let mut s = Scene::new();
     let conn = s.accept(80);
     s.fork(S, 40);
     s.exec(Thread(40, 40), &["cron"]);
     s.recv(S, conn, Server, &get("/a"));
-    s.fork(Thread(20, 29), 42); // a thread with nothing in flight
-    s.exec(Thread(42, 42), &["timer"]);
     s.send(S, conn, Server, OK);
     s.fork(S, 43); // after the response
     s.exec(Thread(43, 43), &["late"]);
-    for pid in [40, 42, 43] {
+    for pid in [40, 43] {
         s.exit(pid, 0);
     }
     assert_eq!(s.settle(), ["SERVER GET /a 200 @20"]);
+}
+
+#[test]
+fn another_thread_forks_for_the_only_open_request() {
+    let (mut s, conn) = busy();
+    s.fork(Thread(20, 29), 40);
+    s.exec(Thread(40, 40), &["convert"]);
+    s.exit(40, 0);
+    s.send(S, conn, Server, OK);
+    assert_eq!(s.settle(), ["SERVER GET /a 200 @20", "INTERNAL convert = 0 @20 < SERVER /a by only"]);
 }
 
 #[test]

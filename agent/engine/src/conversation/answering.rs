@@ -36,8 +36,7 @@ impl Conversation {
         if self.side == Some(Side::Client)
             && let Some(node) = answered
         {
-            let cause = world.cause_of(node);
-            world.tasks.set_activity(op.tid, cause);
+            world.causes.threads.turn(op.tid, Some(node));
         }
     }
 
@@ -51,7 +50,7 @@ impl Conversation {
             let answering = front.map_or(Answering::default(), |open| open.answering);
             let Some((_, event)) = step(&mut self.responses.parser, &mut rest, answering) else { break };
             match event {
-                Some(Event::Head(head)) => self.answer_head(head, world),
+                Some(Event::Head(head)) => self.answer_head(head, op, world),
                 Some(Event::Content(bytes)) => {
                     if let Some(exchange) = self.answering(world) {
                         exchange.response_content += bytes;
@@ -84,7 +83,7 @@ impl Conversation {
         world.graph.exchange_mut(self.open.front()?.node?)
     }
 
-    fn answer_head(&mut self, head: Box<Head>, world: &mut World) {
+    fn answer_head(&mut self, head: Box<Head>, op: Op, world: &mut World) {
         self.unproven = None;
         // RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a
         // final response". 101 is final for HTTP.
@@ -100,6 +99,9 @@ impl Conversation {
         if let Some(node) = self.open.front().and_then(|open| open.node) {
             world.graph.answered(node, head);
         }
+        if let (Some(Side::Server), Some(node)) = (self.side, self.open.front().and_then(|open| open.node)) {
+            world.answer(op.tid, node);
+        }
     }
 
     fn answer_end(&mut self, end: Time, tid: Option<u32>, problem: Option<Problem>, world: &mut World) {
@@ -110,12 +112,15 @@ impl Conversation {
         self.refused = self.withheld && self.open.is_empty();
         if let Some(node) = open.node {
             world.end(node, end, problem);
+            if let (Some(Side::Client), Some(tid)) = (self.side, tid) {
+                world.causes.threads.completed(tid, node);
+            }
         }
         // The next one was read already: who sent this answer turns to it.
         if let (Some(Side::Server), Some(tid)) = (self.side, tid)
             && let Some(next) = self.open.front().and_then(|open| open.node)
         {
-            world.tasks.set_activity(tid, Some(next));
+            world.causes.threads.turn(tid, Some(next));
         }
     }
 
@@ -170,8 +175,7 @@ impl Conversation {
         }
         self.give_up(Problem::NoResponse, at, world);
         if let (Some(Side::Client), Some(op), Some(node)) = (self.side, op, answered) {
-            let cause = world.cause_of(node);
-            world.tasks.set_activity(op.tid, cause);
+            world.causes.threads.turn(op.tid, Some(node));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Conversation, Moved, Open, Peers, Protocol, Stream, step};
 use crate::{
+    cause::{Clue, Origin},
     exchange::{Exchange, Problem, Side},
     http1::{Answering, Event, Guess, Head, Role, Start, looks_like_request},
     wire::Wire,
@@ -32,8 +33,8 @@ impl Conversation {
                     return self.disprove(world);
                 }
                 Some(Event::Begin) => {
-                    let cause = self.connect.take().filter(|node| world.graph.is_active(*node));
-                    self.asking = Some((op, place, cause.or_else(|| world.activity(op))));
+                    let origin = self.origin(op, world);
+                    self.asking = Some((op, place, origin));
                 }
                 Some(Event::Head(head)) => {
                     self.tentative = None;
@@ -75,7 +76,7 @@ impl Conversation {
     /// A request's head is complete.
     fn asked(&mut self, head: Box<Head>, op: Op, peers: Peers<'_>, world: &mut World) {
         let Some(side) = self.side else { return };
-        let (first, place, cause) = self.asking.take().unwrap_or((op, 0, None));
+        let (first, place, origin) = self.asking.take().unwrap_or((op, 0, Origin::Nothing));
         self.exchanges += 1;
         if self.open.len() >= MAX_PIPELINED {
             world.stats.dropped_requests += 1;
@@ -92,7 +93,8 @@ impl Conversation {
             op: first,
             identity: (peers.sock.id, peers.sock.inode, place),
             wire: wire(side, peers, place, &head),
-            cause: cause.filter(|_| side == Side::Client),
+            origin,
+            behind: !self.open.is_empty(),
             exchange: Exchange {
                 side,
                 request: head,
@@ -105,6 +107,25 @@ impl Conversation {
         });
         self.current = node;
         self.open.push_back(Open { node, answering, answered: false, asked: op });
+    }
+
+    /// What a request that begins is for. Who began the connect for something, and is not at something else
+    /// of its own, asks for that.
+    fn origin(&mut self, op: Op, world: &World) -> Origin {
+        if self.side != Some(Side::Client) {
+            return Origin::Nothing;
+        }
+        let connect = self
+            .connect
+            .take()
+            .filter(|(node, _)| world.graph.is_call(*node) || world.graph.is_active(*node));
+        let mut origin = world.origin(op);
+        if let (Origin::Serving(evidence), Some(connect)) = (&mut origin, connect)
+            && !matches!(evidence.thread, Some((_, Clue::OwnThread)))
+        {
+            evidence.thread = Some(connect);
+        }
+        origin
     }
 
     /// A request comes: what answered none before it, or no longer can be told from it, is over.

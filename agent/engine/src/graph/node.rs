@@ -4,20 +4,12 @@ use super::NodeId;
 use crate::{
     SpanId, Time, TraceId,
     budget::Shrink,
+    cause::Cause,
     exchange::{Exchange, Side},
     ids::{self, Identity},
     launch::Launch,
     propagation::RemoteContext,
 };
-
-/// What the thread was busy with when it caused a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// The node.
-    pub node: NodeId,
-    /// Exchanges that were open then and whose requests the same thread had read, this one included.
-    pub candidates: u32,
-}
 
 /// What a node is.
 #[derive(Debug)]
@@ -33,7 +25,9 @@ pub enum Body {
 pub struct Times {
     /// Its begin.
     pub start: Time,
-    /// Its end, of an exchange whose response came whole.
+    /// Its end, once it is known.
+    pub end: Option<Time>,
+    /// The same of an exchange whose response came whole.
     pub answered: Option<Time>,
 }
 
@@ -51,8 +45,6 @@ pub struct Node {
     pub(super) trace: Option<TraceId>,
     /// Process that did it.
     pub pid: u32,
-    /// Thread that read or sent its request, or forked.
-    pub tid: u32,
     /// Process whose resource its span has: of a launch, that of the service that launched it, since a
     /// launch is something that a service did, not a service.
     pub owner: u32,
@@ -60,29 +52,31 @@ pub struct Node {
     pub start: Time,
     /// End, once it is known.
     pub end: Option<Time>,
-    /// What the thread was busy with.
-    pub cause: Option<Cause>,
+    /// What caused it.
+    pub cause: Cause,
     /// The other end of the same exchange, on this node.
     pub partner: Option<NodeId>,
     /// The context that the request carries.
     pub remote: Option<RemoteContext>,
     /// What it is.
     pub body: Body,
+    /// Whether its span has waited for the decision of what caused it.
+    pub(super) delayed: bool,
 }
 
 impl Node {
     /// A node that begins.
-    pub fn new(identity: Identity, (pid, tid): (u32, u32), start: Time, body: Body) -> Self {
+    pub fn new(identity: Identity, pid: u32, start: Time, body: Body) -> Self {
         Self {
             span_id: ids::span_id(identity),
             own_trace: ids::trace_id(identity),
             trace: None,
             pid,
-            tid,
             owner: pid,
             start,
             end: None,
-            cause: None,
+            cause: Cause::Nothing,
+            delayed: false,
             partner: None,
             remote: None,
             body,
@@ -97,13 +91,17 @@ impl Node {
         }
     }
 
+    pub(super) fn is_call(&self) -> bool {
+        self.side() == Some(Side::Client)
+    }
+
     pub(super) fn side(&self) -> Option<Side> {
         self.exchange().map(|exchange| exchange.side)
     }
 
     pub(super) fn times(&self) -> Times {
         let whole = self.exchange().is_some_and(|exchange| exchange.problem.is_none());
-        Times { start: self.start, answered: self.end.filter(|_| whole) }
+        Times { start: self.start, end: self.end, answered: self.end.filter(|_| whole) }
     }
 
     pub(super) fn carried(&self) -> Option<Carried> {

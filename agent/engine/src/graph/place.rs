@@ -1,54 +1,14 @@
 //! Where a node stands: its trace, its parent, and how that was found.
 
 use super::{Graph, Node, NodeId};
-use crate::{SpanId, TraceId, exchange::Side};
+use crate::{
+    SpanId, TraceId,
+    cause::{Cause, Link, Method},
+    exchange::Side,
+};
 
 /// Longest chain of causes that is followed.
 const MAX_DEPTH: usize = 64;
-
-/// How a parent was found; the words of `tracer.link.method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// A context in the request's fields.
-    Header,
-    /// The other end of the same connection.
-    Socket,
-    /// What the thread was busy with.
-    Thread,
-}
-
-impl Method {
-    /// As an attribute's value.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Socket => "socket",
-            Self::Thread => "thread",
-        }
-    }
-
-    /// How sure a link of this kind is: a field or a connection says it outright. A thread that works on
-    /// one request at a time is nearly as sure; one that had read several may have turned from any of them
-    /// to any other, and what it read last is just one of so many.
-    fn confidence(self, candidates: u32) -> f64 {
-        match self {
-            Self::Header | Self::Socket => 1.0,
-            Self::Thread if candidates <= 1 => 0.9,
-            Self::Thread => 1.0 / f64::from(candidates),
-        }
-    }
-}
-
-/// Where a node's parent is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Link {
-    /// How it was found.
-    pub method: Method,
-    /// How sure it is, 0 to 1.
-    pub confidence: f64,
-    /// How many open exchanges it was chosen from.
-    pub candidates: u32,
-}
 
 /// A node's place, decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,20 +25,32 @@ impl Graph {
         let trace_id = self.trace(id);
         let node = self.nodes.get(&id)?;
         let parent = match self.above(node) {
-            Above::Here(parent, method) => {
-                let candidates = node.cause.map_or(1, |c| c.candidates.max(1));
-                let candidates = if method == Method::Thread { candidates } else { 1 };
-                self.parent(parent).map(|(span, _)| (span, link(method, candidates)))
-            }
-            Above::Elsewhere => node.remote.as_ref().map(|r| (r.span_id, link(Method::Header, 1))),
+            Above::Here(parent, link) => self.parent(parent).map(|(span, _)| (span, link)),
+            Above::Elsewhere => node.remote.as_ref().map(|r| (r.span_id, Link::certain(Method::Header))),
             Above::Nothing => None,
         };
         let caused = match node.side() {
             Some(Side::Server) => node.partner.is_some(),
-            _ => node.cause.is_some(),
+            _ => node.cause.node().is_some(),
         };
         self.stats.causes_gone += u64::from(parent.is_none() && caused);
         Some(Place { trace_id, parent })
+    }
+
+    /// The first node at or above this one whose cause is still to be decided, before its trace is told.
+    pub fn undecided(&self, id: NodeId) -> Option<NodeId> {
+        let mut top = id;
+        for _ in 0..MAX_DEPTH {
+            let node = self.nodes.get(&top).filter(|node| node.trace.is_none())?;
+            if node.cause.is_open() {
+                return Some(top);
+            }
+            match self.above(node) {
+                Above::Here(parent, _) => top = parent,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The trace of a node: that of the top of its chain of causes, which all of the chain keep.
@@ -120,7 +92,7 @@ impl Graph {
     fn cut(&mut self, id: NodeId) {
         self.stats.causes_gone += 1;
         if let Some(node) = self.nodes.get_mut(&id) {
-            (node.cause, node.partner) = (None, None);
+            (node.cause, node.partner) = (Cause::Nothing, None);
         }
     }
 
@@ -133,15 +105,18 @@ impl Graph {
         let known = |id: NodeId| self.parent(id).is_some();
         if node.side() == Some(Side::Server) {
             return match (node.partner, &node.remote) {
-                (Some(client), _) if known(client) => Above::Here(client, Method::Socket),
+                (Some(client), _) if known(client) => Above::Here(client, Link::certain(Method::Socket)),
                 (_, Some(_)) => Above::Elsewhere,
                 _ => Above::Nothing,
             };
         }
-        let cause = node.cause.and_then(|cause| Some((cause.node, self.parent(cause.node)?.1)));
+        let cause = match node.cause {
+            Cause::Known(cause, link) => self.parent(cause).map(|(_, passed)| (cause, link, passed)),
+            _ => None,
+        };
         match (cause, node.carried()) {
-            (Some((id, passed)), carried) if carried.is_none() || passed == carried => {
-                Above::Here(id, Method::Thread)
+            (Some((id, link, passed)), carried) if carried.is_none() || passed == carried => {
+                Above::Here(id, link)
             }
             (_, Some(_)) => Above::Elsewhere,
             _ => Above::Nothing,
@@ -149,12 +124,8 @@ impl Graph {
     }
 }
 
-fn link(method: Method, candidates: u32) -> Link {
-    Link { method, confidence: method.confidence(candidates), candidates }
-}
-
 enum Above {
-    Here(NodeId, Method),
+    Here(NodeId, Link),
     Elsewhere,
     Nothing,
 }

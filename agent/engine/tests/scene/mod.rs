@@ -237,13 +237,13 @@ impl Scene {
 
     /// Spans that came by themselves when all waiting is over, as text.
     pub fn settle(&mut self) -> Vec<String> {
-        self.wait(1_000);
+        self.wait(2_000);
         self.lines(|_| String::new())
     }
 
     /// The same with begin and end in milliseconds.
     pub fn timed(&mut self) -> Vec<String> {
-        self.wait(1_000);
+        self.wait(2_000);
         let ms = |nano: u64| nano / 1_000_000;
         self.lines(|span| format!("{}..{} ", ms(span.start_unix_nano), ms(span.end_unix_nano)))
     }

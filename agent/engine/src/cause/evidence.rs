@@ -1,0 +1,112 @@
+//! What is known of what caused a call or a launch, before that is decided.
+
+use super::habits::Clue;
+use crate::{Time, graph::NodeId};
+
+/// How a parent was found; the words of `tracer.link.method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A context in the request's fields.
+    Header,
+    /// The other end of the same connection.
+    Socket,
+    /// What the thread was busy with.
+    Thread,
+    /// Words of the request in what it caused.
+    Content,
+    /// The thread answered the request when the call was done.
+    NextAnswer,
+    /// No other request was open in the process.
+    Only,
+}
+
+impl Method {
+    /// As an attribute's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Socket => "socket",
+            Self::Thread => "thread",
+            Self::Content => "content",
+            Self::NextAnswer => "next_answer",
+            Self::Only => "only",
+        }
+    }
+}
+
+/// How a parent was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Link {
+    /// What said most for it.
+    pub method: Method,
+    /// How sure it is, 0 to 1.
+    pub confidence: f64,
+    /// How many open requests it was chosen from.
+    pub candidates: u32,
+}
+
+impl Link {
+    /// One that leaves no doubt.
+    pub const fn certain(method: Method) -> Self {
+        Self { method, confidence: 1.0, candidates: 1 }
+    }
+}
+
+/// What something that begins comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Origin {
+    /// Nothing that is known.
+    #[default]
+    Nothing,
+    /// One of the requests that a process has open.
+    Serving(Box<Evidence>),
+    /// The launch of the process.
+    Launch(NodeId),
+}
+
+/// What is known of the cause of a call or a launch: collected when it begins, weighed when it matters.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The process.
+    pub pid: u32,
+    /// When the thread acted: sent the request, began the connect, forked.
+    pub at: Time,
+    /// Requests that the process had open then.
+    pub open: u32,
+    /// The one, when there was just one.
+    pub sole: Option<NodeId>,
+    /// What the thread was busy with: a request, or a call whose answer it had read, which stands for
+    /// whatever caused that.
+    pub thread: Option<(NodeId, Clue)>,
+    /// Requests that share words with it, with the bits that they share.
+    pub content: Vec<(NodeId, f64)>,
+    /// What the thread answered next when the call was done.
+    pub answer: Option<(NodeId, Clue)>,
+}
+
+/// What caused a node.
+#[derive(Clone, Debug, Default)]
+pub enum Cause {
+    /// Nothing that is known.
+    #[default]
+    Nothing,
+    /// To be decided.
+    Open(Box<Evidence>),
+    /// Decided.
+    Known(NodeId, Link),
+}
+
+impl Cause {
+    /// The node, once it is decided.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Known(node, _) => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// Whether it is still to be decided.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}

@@ -1,0 +1,100 @@
+//! How a process works, learned while it works: how often each clue was right there.
+
+/// What may point from a call to the request that caused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clue {
+    /// The thread has read this request, and has never had two open at once.
+    OwnThread,
+    /// The thread has read no request that is open, but the answer to another call for this one.
+    Handed,
+    /// The thread began the call's connection while it was busy with this request.
+    Connect,
+    /// The thread has read the request, or the answer to another call for it, and did nothing else since.
+    LastRead,
+    /// The same, but it did other things since.
+    EarlierRead,
+    /// The thread, which never has two requests open at once, answered this request next after the call.
+    OwnAnswer,
+    /// The thread's next act after it read the call's answer was to answer this request.
+    NextAnswer,
+    /// It answered this request next, but did other things before.
+    LaterAnswer,
+}
+
+/// Number of [`Clue`]s.
+const CLUES: usize = 8;
+/// Counts are halved when they reach this, so that what a process did long ago fades.
+const MEMORY: f64 = 512.0;
+
+impl Clue {
+    /// How often it is right before anything is known of the process, as (right, wrong) in cases that
+    /// weigh as much as seen ones.
+    const fn prior(self) -> (f64, f64) {
+        match self {
+            Self::OwnThread => (199.0, 1.0),
+            Self::Connect => (19.0, 1.0),
+            Self::LastRead | Self::NextAnswer => (5.0, 0.9),
+            Self::EarlierRead => (0.8, 1.2),
+            Self::Handed => (1.0, 1.0),
+            Self::OwnAnswer => (29.0, 1.0),
+            Self::LaterAnswer => (0.6, 1.4),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Habits {
+    seen: [(f64, f64); CLUES],
+    /// Calls that began while no request was open, and while some were.
+    background: f64,
+    within: f64,
+}
+
+impl Habits {
+    /// A clue turned out right or wrong.
+    pub fn learn(&mut self, clue: Clue, right: bool) {
+        let (hits, misses) = &mut self.seen[clue as usize];
+        *(if right { &mut *hits } else { &mut *misses }) += 1.0;
+        if *hits + *misses >= MEMORY {
+            (*hits, *misses) = (*hits / 2.0, *misses / 2.0);
+        }
+    }
+
+    /// A call began; `within` says whether any request was open.
+    pub fn called(&mut self, within: bool) {
+        *(if within { &mut self.within } else { &mut self.background }) += 1.0;
+        if self.within + self.background >= MEMORY {
+            (self.within, self.background) = (self.within / 2.0, self.background / 2.0);
+        }
+    }
+
+    /// How often the clue is right here, more than 0 and less than 1.
+    pub fn reliability(&self, clue: Clue) -> f64 {
+        let ((hits, misses), (right, wrong)) = (self.seen[clue as usize], clue.prior());
+        (hits + right) / (hits + misses + right + wrong)
+    }
+
+    /// How often a call is for no request at all, of those that begin while some are open.
+    pub fn background(&self) -> f64 {
+        (self.background + 0.4) / (self.background + self.within + 20.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_misleads_is_believed_less() {
+        let mut habits = Habits::default();
+        let before = habits.reliability(Clue::LastRead);
+        habits.learn(Clue::LastRead, false);
+        assert!(habits.reliability(Clue::LastRead) < 0.8 && before > 0.8);
+        (0..10_000).for_each(|_| habits.learn(Clue::LastRead, true));
+        assert!(habits.reliability(Clue::LastRead) > 0.99);
+        (0..2_000).for_each(|_| habits.learn(Clue::LastRead, false));
+        assert!(habits.reliability(Clue::LastRead) < 0.1, "what was long ago fades");
+        assert_eq!(habits.reliability(Clue::OwnThread), 0.995, "each by itself");
+    }
+}

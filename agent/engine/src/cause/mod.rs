@@ -1,0 +1,228 @@
+//! Who caused what: which open request of a process made it call another server, or launch another process.
+//!
+//! ```text
+//!  a thread sends a request, connects, forks
+//!        │  what the thread had read last        (thread)
+//!        │  words that the call shares with it   (content)
+//!        ▼
+//!  Evidence ── sure? ──► Known
+//!        │  what the thread answers when the call is done   (next_answer)
+//!        ▼
+//!     weighed by what was right in this process before ──► Known, or Nothing
+//! ```
+//!
+//! A thread that works on one request at a time says it all by itself. One that has several open (an event
+//! loop) may turn from any of them to any other: there, what each clue is worth is learned for each process,
+//! from the calls whose content decided and from the clues' agreement with each other.
+
+mod evidence;
+mod habits;
+mod index;
+mod threads;
+mod tokens;
+mod weigh;
+mod workload;
+
+pub use evidence::{Cause, Evidence, Link, Method, Origin};
+pub use habits::Clue;
+
+use crate::{
+    Time,
+    graph::{Graph, Node, NodeId},
+    http1::Head,
+};
+use habits::Habits;
+use rustc_hash::FxHashMap;
+use threads::Threads;
+use tokens::Token;
+use weigh::{MIN_CONFIDENCE, SURE, Verdict, weigh};
+use workload::Workload;
+
+/// Most serving processes: more than a node runs. Past it those that have nothing open are forgotten, with
+/// what was learned of them; when all have, the next ones are not looked after.
+const MAX_WORKLOADS: usize = 4096;
+
+/// What a call or a launch says in words.
+#[derive(Clone, Copy, Debug)]
+pub enum Words<'a> {
+    /// A request's target and fields.
+    Request(&'a Head),
+    /// Arguments.
+    Arguments(&'a [String]),
+}
+
+impl Words<'_> {
+    fn tokens(self) -> Vec<Token> {
+        match self {
+            Self::Request(head) => tokens::of_request(head),
+            Self::Arguments(args) => tokens::of_arguments(args),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Causes {
+    /// What the threads did last.
+    pub threads: Threads,
+    workloads: FxHashMap<u32, Workload>,
+    /// Calls and launches of processes that had requests open, for which no cause was sure enough.
+    pub undecided: u64,
+}
+
+impl Causes {
+    /// A thread has read a request; `behind` another one on the same connection.
+    pub fn serve(&mut self, (pid, tid): (u32, u32), node: NodeId, behind: bool) {
+        if self.workloads.len() >= MAX_WORKLOADS && !self.workloads.contains_key(&pid) {
+            self.workloads.retain(|_, workload| workload.len() > 0);
+            if self.workloads.len() >= MAX_WORKLOADS {
+                return;
+            }
+        }
+        self.threads.reads(tid, behind);
+        self.workloads.entry(pid).or_default().begin(node, tid);
+    }
+
+    /// A request was answered, or nobody waits for that any more.
+    pub fn served(&mut self, pid: u32, node: NodeId) {
+        if let Some(tid) = self.workloads.get_mut(&pid).and_then(|workload| workload.end(node)) {
+            self.threads.has_read(tid);
+        }
+    }
+
+    /// A process ended, or has another image.
+    pub fn forget(&mut self, pid: u32) {
+        if self.workloads.get(&pid).is_some_and(|workload| workload.len() == 0) {
+            self.workloads.remove(&pid);
+        }
+    }
+
+    /// What is known of the cause of something that a thread does now; nothing when its process has no
+    /// request open.
+    pub fn evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
+        let workload = self.workloads.get(&pid).filter(|workload| workload.len() > 0)?;
+        let thread =
+            self.threads.activity(tid).filter(|(node, _)| graph.is_call(*node) || graph.is_active(*node));
+        Some(Evidence {
+            pid,
+            at,
+            open: u32::try_from(workload.len()).unwrap_or(u32::MAX),
+            sole: workload.sole(),
+            thread,
+            content: Vec::new(),
+            answer: None,
+        })
+    }
+
+    /// A process that has no request open calls another server.
+    pub fn background(&mut self, pid: u32) {
+        if let Some(workload) = self.workloads.get_mut(&pid) {
+            workload.habits.called(false);
+        }
+    }
+
+    /// The cause of a call or a launch that begins, as far as it is known.
+    pub fn judge(&mut self, mut evidence: Evidence, words: Words<'_>, graph: &Graph) -> Cause {
+        let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
+        workload.habits.called(true);
+        let own = matches!(evidence.thread, Some((_, Clue::OwnThread)));
+        if evidence.open > 1 && !own {
+            let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
+            evidence.content = workload.shared(&words.tokens(), head);
+        }
+        evidence.thread = resolve(&evidence, graph);
+        match weigh(&evidence, &workload.habits, |_| false) {
+            Some(verdict) if verdict.confidence >= SURE => {
+                learn(&mut workload.habits, &evidence, verdict);
+                Cause::Known(verdict.node, link(&evidence, verdict))
+            }
+            _ => Cause::Open(Box::new(evidence)),
+        }
+    }
+
+    /// A thread begins to answer a request: that tells of the calls whose answers it read before.
+    pub fn answer(&mut self, tid: u32, request: NodeId, graph: &mut Graph) {
+        for next in self.threads.answers(tid, request) {
+            let Some(node) = graph.get_mut(next.call) else { continue };
+            match &mut node.cause {
+                Cause::Open(evidence) => {
+                    evidence.answer.get_or_insert((request, next.clue));
+                    self.decide(next.call, graph);
+                }
+                Cause::Known(cause, Link { method: Method::Content, candidates: 2.., .. }) => {
+                    let right = *cause == request;
+                    if let Some(workload) = self.workloads.get_mut(&node.pid) {
+                        workload.habits.learn(next.clue, right);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Decides what is still open, with what is known by now.
+    pub fn decide(&mut self, id: NodeId, graph: &mut Graph) {
+        let Some(node) = graph.get_mut(id) else { return };
+        let end = node.end;
+        let Cause::Open(mut evidence) = std::mem::take(&mut node.cause) else { return };
+        evidence.thread = resolve(&evidence, graph).filter(|(node, _)| !graph.is_call(*node));
+        let answered_before = |cause| {
+            let answered = graph.times(cause).and_then(|times| times.answered);
+            matches!((answered, end), (Some(answered), Some(end)) if answered < end)
+        };
+        let nothing = &mut Workload::default();
+        let workload = self.workloads.get_mut(&evidence.pid).unwrap_or(nothing);
+        let verdict = weigh(&evidence, &workload.habits, answered_before);
+        if let Some((_, clue)) =
+            evidence.thread.filter(|(node, _)| evidence.open > 1 && answered_before(*node))
+        {
+            workload.habits.learn(clue, false);
+        } else if let Some(verdict) = verdict {
+            learn(&mut workload.habits, &evidence, verdict);
+        }
+        match verdict.filter(|verdict| verdict.confidence >= MIN_CONFIDENCE) {
+            Some(verdict) => {
+                if let Some(node) = graph.get_mut(id) {
+                    node.cause = Cause::Known(verdict.node, link(&evidence, verdict));
+                }
+            }
+            None => self.undecided += 1,
+        }
+    }
+}
+
+fn link(evidence: &Evidence, verdict: Verdict) -> Link {
+    Link { method: verdict.method, confidence: verdict.confidence, candidates: evidence.open }
+}
+
+/// What the thread was busy with: of a call, what that was for, once it is decided.
+fn resolve(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clue)> {
+    let (node, clue) = evidence.thread?;
+    if !graph.is_call(node) {
+        return Some((node, clue));
+    }
+    if graph.is_undecided(node) {
+        return Some((node, clue));
+    }
+    let cause = graph.cause(node)?;
+    let times = graph.times(cause)?;
+    let open = times.start <= evidence.at && times.end.is_none_or(|end| end >= evidence.at);
+    open.then_some((cause, clue))
+}
+
+/// Learns from a call whose content decided, or from two clues that are independent of each other.
+fn learn(habits: &mut Habits, evidence: &Evidence, verdict: Verdict) {
+    if evidence.open < 2 {
+        return;
+    }
+    if verdict.method == Method::Content && verdict.confidence >= SURE {
+        for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
+            habits.learn(clue, node == verdict.node);
+        }
+    } else if let (Some((asked, first)), Some((answered, next))) = (evidence.thread, evidence.answer)
+        && next != Clue::LaterAnswer
+    {
+        habits.learn(first, asked == answered);
+        habits.learn(next, asked == answered);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a serving process has at hand: its open requests, their words, and its habits.
+
+use super::{habits::Habits, index::Index, tokens};
+use crate::{graph::NodeId, http1::Head};
+use std::collections::BTreeMap;
+
+/// Words of one process's open requests that are kept, about 40 bytes each: those of a thousand requests
+/// with many fields. A request that finds no room is known by its threads only.
+const MAX_WORDS: usize = 32_768;
+
+/// An open request.
+#[derive(Debug)]
+struct Open {
+    /// The thread that has read it.
+    tid: u32,
+    /// Its words, once they were needed.
+    words: Option<Box<[u64]>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Workload {
+    open: BTreeMap<NodeId, Open>,
+    /// Open requests whose words were not needed yet; some may have ended.
+    unread: Vec<NodeId>,
+    index: Index,
+    words: usize,
+    /// How it works.
+    pub habits: Habits,
+}
+
+impl Workload {
+    /// A request begins that a thread has read.
+    pub fn begin(&mut self, node: NodeId, tid: u32) {
+        self.open.insert(node, Open { tid, words: None });
+        self.unread.push(node);
+        if self.unread.len() > 2 * self.open.len() + 16 {
+            self.unread.retain(|node| self.open.contains_key(node));
+        }
+    }
+
+    /// It ends; gives the thread that has read it.
+    pub fn end(&mut self, node: NodeId) -> Option<u32> {
+        let open = self.open.remove(&node)?;
+        if let Some(words) = open.words {
+            self.words -= words.len();
+            self.index.remove(node, &words);
+        }
+        Some(open.tid)
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open request, when it is the only one.
+    pub fn sole(&self) -> Option<NodeId> {
+        let (first, _) = self.open.first_key_value()?;
+        (self.open.len() == 1).then_some(*first)
+    }
+
+    /// The open requests that share words with a call. `head` gives a request's.
+    pub fn shared<'a>(
+        &mut self,
+        call: &[tokens::Token],
+        head: impl Fn(NodeId) -> Option<&'a Head>,
+    ) -> Vec<(NodeId, f64)> {
+        for node in std::mem::take(&mut self.unread) {
+            let (Some(open), Some(head)) = (self.open.get_mut(&node), head(node)) else { continue };
+            let tokens = tokens::of_request(head);
+            if self.words + tokens.len() <= MAX_WORDS {
+                self.words += tokens.len();
+                open.words = Some(tokens.iter().map(|token| token.hash).collect());
+                self.index.insert(node, &tokens);
+            }
+        }
+        self.index.shared(call)
+    }
+}

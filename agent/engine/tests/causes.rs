@@ -1,0 +1,241 @@
+//! Which of several open requests caused a call: by words, by what the thread did, by what it answers
+//! next; and what is left without a parent.
+
+mod scene;
+
+use scene::{Client, Conn, Scene, Server, Thread, get, text};
+use tracer_engine::SpanKind;
+
+/// A server's main thread, and two others of its threads.
+const MAIN: Thread = Thread(20, 20);
+const ONE: Thread = Thread(20, 21);
+const TWO: Thread = Thread(20, 22);
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A request comes in.
+fn read(s: &mut Scene, by: Thread, path: &str) -> Conn {
+    let conn = s.accept(80);
+    s.recv(by, conn, Server, &get(path));
+    conn
+}
+
+/// A call and its answer, on a connection of its own.
+fn call(s: &mut Scene, by: Thread, path: &str) {
+    let conn = ask(s, by, path);
+    s.recv(by, conn, Client, OK);
+}
+
+fn ask(s: &mut Scene, by: Thread, path: &str) -> Conn {
+    let conn = s.old(81);
+    s.send(by, conn, Client, &get(path));
+    conn
+}
+
+/// Each call with its parent: target, parent's target or `-`, method, confidence.
+fn calls(s: &mut Scene) -> Vec<(String, String, String, f64)> {
+    let lines = s.settle();
+    assert!(!lines.is_empty());
+    let spans = s.spans();
+    let target = |span: &tracer_engine::Span| {
+        let full = text(span, "url.path").or_else(|| text(span, "url.full")).unwrap_or_default();
+        full.trim_start_matches("http://h:81").to_owned()
+    };
+    let mut calls: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Client).collect();
+    calls.sort_by_key(|span| span.start_unix_nano);
+    let described = calls.into_iter().map(|span| {
+        let parent = spans.iter().find(|other| Some(other.span_id) == span.parent_span_id);
+        let confidence = text(span, "tracer.link.confidence").and_then(|c| c.parse().ok()).unwrap_or(0.0);
+        (
+            target(span),
+            parent.map_or("-".into(), |parent| target(parent)),
+            text(span, "tracer.link.method").unwrap_or_default(),
+            confidence,
+        )
+    });
+    described.collect()
+}
+
+fn brief(s: &mut Scene) -> Vec<String> {
+    calls(s).into_iter().map(|(call, parent, method, _)| format!("{call} < {parent} {method}")).collect()
+}
+
+#[test]
+fn words_decide_where_a_thread_reads_several_requests_before_it_acts() {
+    let mut s = Scene::new();
+    let conns: Vec<_> = (0..4).map(|n| read(&mut s, MAIN, &format!("/order/58213{n}7"))).collect();
+    for n in [2, 0, 3, 1] {
+        call(&mut s, MAIN, &format!("/stock?item=58213{n}7&n=1"));
+    }
+    for conn in conns {
+        s.send(MAIN, conn, Server, OK);
+    }
+    assert_eq!(
+        brief(&mut s),
+        [2, 0, 3, 1].map(|n| format!("/stock?item=58213{n}7&n=1 < /order/58213{n}7 content"))
+    );
+}
+
+#[test]
+fn words_decide_where_another_thread_makes_the_call() {
+    let mut s = Scene::new();
+    let (one, two) = (read(&mut s, ONE, "/order/5821317"), read(&mut s, TWO, "/order/5821327"));
+    let pool = Thread(20, 30);
+    for n in [2, 1, 2] {
+        call(&mut s, pool, &format!("/stock/58213{n}7"));
+    }
+    s.send(ONE, one, Server, OK);
+    s.send(TWO, two, Server, OK);
+    assert_eq!(brief(&mut s), [2, 1, 2].map(|n| format!("/stock/58213{n}7 < /order/58213{n}7 content")));
+}
+
+#[test]
+fn the_same_words_in_two_requests_decide_nothing() {
+    let mut s = Scene::new();
+    let conns = [read(&mut s, MAIN, "/order/5821317"), read(&mut s, MAIN, "/order/5821317")];
+    let up = ask(&mut s, Thread(20, 30), "/stock/5821317");
+    s.recv(Thread(20, 30), up, Client, OK);
+    for conn in conns {
+        s.send(MAIN, conn, Server, OK);
+    }
+    assert_eq!(brief(&mut s), ["/stock/5821317 < - "]);
+    assert_eq!(s.stats().undecided_causes, 1);
+}
+
+#[test]
+fn words_that_all_calls_have_decide_nothing() {
+    let mut s = Scene::new();
+    let pool = Thread(20, 30);
+    for n in 0..40 {
+        let path = if n < 39 { "/another" } else { "/v2024/1" };
+        let conns = [read(&mut s, MAIN, path), read(&mut s, MAIN, "/other")];
+        call(&mut s, pool, "/api/v2024/prices");
+        for conn in conns {
+            s.send(MAIN, conn, Server, OK);
+        }
+    }
+    assert!(calls(&mut s).iter().all(|(_, parent, ..)| parent == "-"));
+}
+
+/// A proxy with an event loop: requests come in batches, each is passed on when it is read, and answered
+/// when its answer is read.
+fn proxy(s: &mut Scene, batches: usize) {
+    let conns: Vec<_> = (0..4).map(|_| (s.accept(80), s.connect(MAIN, 81))).collect();
+    for batch in 0..batches {
+        for (n, (down, up)) in conns.iter().enumerate() {
+            s.recv(MAIN, *down, Server, &get(&format!("/in/{}", (batch * 4 + n) % 7)));
+            s.send(MAIN, *up, Client, &get("/out"));
+        }
+        for (down, up) in conns.iter().rev() {
+            s.recv(MAIN, *up, Client, OK);
+            s.send(MAIN, *down, Server, OK);
+        }
+    }
+}
+
+#[test]
+fn clues_that_agree_are_believed_more_and_more() {
+    let mut s = Scene::new();
+    proxy(&mut s, 50);
+    let calls = calls(&mut s);
+    assert!(calls.iter().all(|(_, parent, ..)| parent != "-"));
+    let confidence = |calls: &[(_, _, _, f64)]| calls.iter().map(|call| call.3).fold(1.0, f64::min);
+    assert!(confidence(&calls[100..]) >= 0.99, "{:?}", &calls[190..]);
+    let spans = s.spans();
+    for call in spans.iter().filter(|span| span.kind == SpanKind::Client) {
+        let parent = spans.iter().find(|span| Some(span.span_id) == call.parent_span_id).expect("a parent");
+        assert!(parent.start_unix_nano <= call.start_unix_nano && call.end_unix_nano <= parent.end_unix_nano);
+        assert!(call.start_unix_nano - parent.start_unix_nano <= 1_000_000, "the one that was just read");
+    }
+}
+
+/// An event loop where each call waits for a timer first, so that what was read last is another request.
+#[test]
+fn where_the_clues_mislead_nothing_is_told() {
+    let mut s = Scene::new();
+    let conns: Vec<_> = (0..6).map(|_| (s.accept(80), s.old(81))).collect();
+    for (down, _) in &conns {
+        s.recv(MAIN, *down, Server, &get("/in"));
+    }
+    let mut wrong = 0;
+    for round in 0..60_usize {
+        let (down, up) = conns[round % 6];
+        let before = conns[(round + 5) % 6].0;
+        s.send(MAIN, up, Client, &get("/out"));
+        s.recv(MAIN, up, Client, OK);
+        // The thread answers one whose calls were made long ago, and reads the next request there.
+        let _ = down;
+        s.send(MAIN, before, Server, OK);
+        s.recv(MAIN, before, Server, &get("/in"));
+    }
+    for (_, parent, _, confidence) in calls(&mut s).iter().skip(12) {
+        wrong += usize::from(parent != "-" && *confidence >= 0.9);
+    }
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn a_thread_that_is_handed_a_request_answers_it_next() {
+    let mut s = Scene::new();
+    // One thread reads all requests, others make the calls and answer.
+    let (one, two) = (read(&mut s, MAIN, "/one"), read(&mut s, MAIN, "/two"));
+    call(&mut s, TWO, "/a");
+    call(&mut s, ONE, "/b");
+    call(&mut s, TWO, "/c");
+    s.send(ONE, one, Server, OK);
+    s.send(TWO, two, Server, OK);
+    assert_eq!(brief(&mut s), ["/a < /two next_answer", "/b < /one next_answer", "/c < /two next_answer"]);
+}
+
+#[test]
+fn the_only_open_request() {
+    let mut s = Scene::new();
+    let conn = read(&mut s, MAIN, "/one");
+    call(&mut s, Thread(20, 30), "/a");
+    s.send(MAIN, conn, Server, OK);
+    assert_eq!(brief(&mut s), ["/a < /one only"]);
+}
+
+#[test]
+fn who_calls_without_any_request_may_do_so_during_one() {
+    let mut s = Scene::new();
+    let poller = Thread(20, 30);
+    let first = read(&mut s, MAIN, "/first");
+    s.send(MAIN, first, Server, OK);
+    for _ in 0..50 {
+        call(&mut s, poller, "/poll");
+    }
+    let conn = read(&mut s, MAIN, "/one");
+    call(&mut s, poller, "/poll");
+    s.send(MAIN, conn, Server, OK);
+    assert!(brief(&mut s).iter().all(|line| line == "/poll < - "));
+}
+
+#[test]
+fn a_decision_waits_for_the_answer_and_holds_back_what_hangs_on_it() {
+    let mut s = Scene::new();
+    let back = Thread(30, 30);
+    let (one, two) = (read(&mut s, MAIN, "/one"), read(&mut s, MAIN, "/two"));
+    let up = s.connect(ONE, 81);
+    s.pass((ONE, Client), back, up, &get("/a"));
+    s.pass((back, Server), ONE, up, OK);
+    s.wait(500);
+    assert_eq!(s.spans().len(), 0, "the call's and its server's spans wait");
+    s.send(ONE, one, Server, OK);
+    s.send(MAIN, two, Server, OK);
+    let expected = [
+        "SERVER GET /one 200 @20",
+        "SERVER GET /two 200 @20",
+        "CLIENT GET /a 200 @20 < SERVER /one by next_answer",
+        "SERVER GET /a 200 @30 < CLIENT /a by socket",
+    ];
+    assert_eq!(s.settle(), expected);
+}
+
+#[test]
+fn a_decision_does_not_wait_for_ever() {
+    let mut s = Scene::new();
+    read(&mut s, MAIN, "/one");
+    read(&mut s, MAIN, "/two");
+    call(&mut s, ONE, "/a");
+    assert_eq!(s.settle(), ["CLIENT GET /a 200 @20"], "after a second it is a root");
+}
