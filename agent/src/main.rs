@@ -13,6 +13,7 @@ mod filter;
 mod kernel;
 mod live;
 mod pipeline;
+mod reason;
 mod recording;
 mod replay;
 mod source;
@@ -29,12 +30,18 @@ use std::{
     process::ExitCode,
 };
 
+/// The command line or a variable asks for what cannot be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Usage(anyhow::Error);
+
 /// A privilege or a feature of the kernel is missing: exit code 3.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 struct Unavailable(anyhow::Error);
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 
 fn main() -> ExitCode {
@@ -44,8 +51,19 @@ fn main() -> ExitCode {
         Err(error) => {
             // Without standard error there is nobody to tell.
             let _ = writeln!(io::stderr(), "tracer: {error:#}");
-            ExitCode::from(if error.is::<Unavailable>() { UNAVAILABLE } else { FAILED })
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// What the error is: who starts the agent again when it fails must know whether that can help.
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Unavailable>() {
+        UNAVAILABLE
+    } else if error.is::<Usage>() {
+        USAGE
+    } else {
+        FAILED
     }
 }
 

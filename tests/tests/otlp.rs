@@ -193,14 +193,56 @@ fn after_the_output_was_closed() -> Result<()> {
     Ok(())
 }
 
+/// A service that is set up wrongly must not be started again and again: that is what exit code 2 says.
 #[test]
-fn a_protocol_that_is_none_is_refused() -> Result<()> {
+fn settings_that_make_no_sense_are_wrong_usage() -> Result<()> {
+    let _stage = Stage::new()?;
+    for (variable, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "notaurl"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://localhost"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "abc"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nope"),
+    ] {
+        let mut command = Command::new(environment::tracer()?);
+        if variable.ends_with("CERTIFICATE") {
+            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:1");
+        }
+        let output = command.arg("run").env(variable, value).output()?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(2), "{variable}={value}: {}: {stderr}", output.status);
+        ensure!(stderr.contains(&format!("{variable} is {value:?}")), "{variable}={value}: {stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_certificate_that_is_not_used_is_remarked() -> Result<()> {
     let _stage = Stage::new()?;
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--otlp"]).env("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon");
-    let output = command.output()?;
+    command.args(["watch", "--otlp", "--for", "100ms"]).env("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nope");
+    let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1").output()?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(1), "{}: {stderr}", output.status);
-    ensure!(stderr.contains("pigeon") && stderr.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{stderr}");
+    let remark = r#"OTEL_EXPORTER_OTLP_CERTIFICATE is "/nope", and not used"#;
+    ensure!(stderr.matches(remark).count() == 1, "{}: {stderr}", output.status);
+    Ok(())
+}
+
+/// Something answers, and does not know the path: to ask whether anything runs there would mislead.
+#[test]
+fn a_wrong_path_is_called_one() -> Result<()> {
+    let stage = Stage::new()?;
+    let (app, nginx) = (servers::node(&stage)?, servers::nginx(&stage)?);
+    let mut command = Command::new(environment::tracer()?);
+    command.args(["watch", "--output", "json", "--otlp", "--for", "2s"]);
+    command.env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}/status-404", app.address));
+    let mut tracer = Daemon::start(&stage, "tracer", command)?;
+    tracer.wait_until("ready", |tracer| tracer.stdout().contains("ready"))?;
+    Connection::open(&nginx.address)?.get("/undelivered")?;
+    let (status, stderr) = (tracer.wait_end()?, tracer.stderr());
+    ensure!(status.code() == Some(1) && stderr.contains("it answered 404 Not Found"), "{status}: {stderr}");
+    ensure!(stderr.contains("takes no spans at this path") && !stderr.contains("running there?"), "{stderr}");
     Ok(())
 }

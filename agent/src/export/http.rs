@@ -1,21 +1,31 @@
 //! An HTTP client that remembers why it failed: the exporter crate says "network error" and no more.
 
+use crate::reason::chain;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use std::sync::{Arc, Mutex};
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In words.
+    pub words: String,
+    /// What the receiver answered, if it answered.
+    pub answer: Option<StatusCode>,
+}
 
 /// A client and the reason of its last failure.
 #[derive(Debug)]
 pub struct ReasonClient {
     inner: Box<dyn HttpClient>,
-    reason: Arc<Mutex<Option<String>>>,
+    reason: Arc<Mutex<Option<Failure>>>,
 }
 
 impl ReasonClient {
     /// Wraps `inner`; its last failure will stand in `reason`.
-    pub fn new(inner: Box<dyn HttpClient>, reason: Arc<Mutex<Option<String>>>) -> Self {
+    pub fn new(inner: Box<dyn HttpClient>, reason: Arc<Mutex<Option<Failure>>>) -> Self {
         Self { inner, reason }
     }
 }
@@ -26,24 +36,13 @@ impl HttpClient for ReasonClient {
         let result = self.inner.send_bytes(request).await;
         let reason = match &result {
             Ok(response) if response.status().is_success() => None,
-            Ok(response) => Some(format!("it answered {}", response.status())),
-            Err(error) => Some(chain(error.as_ref())),
+            Ok(response) => Some(Failure {
+                words: format!("it answered {}", response.status()),
+                answer: Some(response.status()),
+            }),
+            Err(error) => Some(Failure { words: chain(error.as_ref()), answer: None }),
         };
         *self.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = reason;
         result
     }
-}
-
-/// An error and what caused it, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        next = error.source();
-    }
-    text
 }

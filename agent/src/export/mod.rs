@@ -3,12 +3,15 @@
 //! The pipeline hands spans to a queue of bounded size and goes on; a thread of its own takes them from there. What
 //! the receiver does not take in time is dropped and counted: tracing never waits for it.
 
+mod client;
 mod convert;
 mod http;
 mod settings;
 mod worker;
 
+use crate::{Usage, trace::say};
 use anyhow::{Context, Result};
+use client::Client;
 use settings::Settings;
 use std::{
     sync::{
@@ -85,9 +88,11 @@ impl Exporter {
     /// Starts the exporter as the `OTEL_EXPORTER_OTLP_*` variables say. Nothing is connected yet.
     ///
     /// # Errors
-    /// When a variable makes no sense, or a certificate cannot be read.
+    /// [`Usage`] when a variable makes no sense, or a certificate cannot be read.
     pub fn start(when_full: WhenFull) -> Result<Self> {
-        Self::with_settings(when_full, Settings::from_environment()?)
+        let settings = Settings::from_environment().map_err(Usage)?;
+        settings.without_effect().iter().for_each(|remark| say(&format!("tracer: {remark}")));
+        Self::with_settings(when_full, settings)
     }
 
     fn with_settings(when_full: WhenFull, settings: Settings) -> Result<Self> {
@@ -99,7 +104,7 @@ impl Exporter {
             .context("cannot start the OTLP exporter")?;
         let client = {
             let _inside = runtime.enter();
-            settings.client()?
+            Client::new(&settings).map_err(Usage)?
         };
         let (queue, spans) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(QUEUE as usize));

@@ -1,6 +1,7 @@
 //! The exporter's own thread: batches, deliveries, complaints.
 
-use super::{Counters, Queued, convert, settings::Client};
+use super::{Counters, Queued, client::Client, convert, http::Failure};
+use http::StatusCode;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use std::{
     io::Write,
@@ -73,22 +74,37 @@ impl Worker {
         }
         self.complained = Some(Instant::now());
         let reason = self.client.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let text = complaint(
-            &self.destination,
-            reason.as_deref().unwrap_or(error),
-            self.counters.failed.load(Ordering::Relaxed),
-        );
+        let failure = reason.unwrap_or_else(|| Failure { words: error.to_owned(), answer: None });
+        let failed = self.counters.failed.load(Ordering::Relaxed);
         // Without standard error there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", complaint(&self.destination, &failure, failed));
     }
 }
 
-fn complaint(destination: &str, reason: &str, failed: u64) -> String {
+fn complaint(destination: &str, failure: &Failure, failed: u64) -> String {
     format!(
-        "tracer: cannot deliver spans to {destination}: {reason}; {failed} undelivered so far, tracing goes on. \
-         Is a receiver running there? OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL say where and \
-         how"
+        "tracer: cannot deliver spans to {destination}: {}; {failed} undelivered so far, tracing goes on. {}",
+        failure.words,
+        advice(failure.answer)
     )
+}
+
+/// What to do, by what the receiver answered, if it did.
+fn advice(answer: Option<StatusCode>) -> &'static str {
+    match answer {
+        Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+            "Something listens there, but takes no spans at this path: OTEL_EXPORTER_OTLP_ENDPOINT is completed \
+             by /v1/traces, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is taken as it is"
+        }
+        Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            "It wants to know who sends: OTEL_EXPORTER_OTLP_HEADERS carries keys and tokens"
+        }
+        Some(_) => "It listens and refuses them: its own log may say why",
+        None => {
+            "Is a receiver running there? OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL say where \
+             and how"
+        }
+    }
 }
 
 /// Waits for a span, then for more, until there is a batch or [`LINGER`] is over. False when the queue is
@@ -137,11 +153,20 @@ mod tests {
 
     #[test]
     fn a_complaint_says_what_where_why_and_what_to_do() {
+        let refused = Failure { words: "connection refused".into(), answer: None };
         assert_eq!(
-            complaint("http://h:4318 (http/protobuf)", "connection refused", 7),
+            complaint("http://h:4318 (http/protobuf)", &refused, 7),
             "tracer: cannot deliver spans to http://h:4318 (http/protobuf): connection refused; 7 undelivered so \
              far, tracing goes on. Is a receiver running there? OTEL_EXPORTER_OTLP_ENDPOINT and \
              OTEL_EXPORTER_OTLP_PROTOCOL say where and how"
         );
+    }
+
+    #[test]
+    fn the_advice_follows_from_the_answer() {
+        let advice = |code: u16| advice(Some(StatusCode::from_u16(code).unwrap()));
+        assert!(advice(404).contains("at this path") && advice(405).contains("at this path"));
+        assert!(advice(401).contains("OTEL_EXPORTER_OTLP_HEADERS"));
+        assert!(advice(400).contains("its own log") && advice(503).contains("its own log"));
     }
 }
