@@ -33,7 +33,7 @@ enum State {
     /// It works.
     Works,
     /// It does not, and the tracer goes on without it.
-    LeftOut,
+    Missing,
     /// It does not, and nothing can be traced.
     Blocks,
 }
@@ -42,8 +42,8 @@ impl State {
     fn word(self) -> &'static str {
         match self {
             Self::Works => "ok",
-            Self::LeftOut => "left out",
-            Self::Blocks => "missing",
+            // Elsewhere, too, what this kernel refused is called missing.
+            Self::Missing | Self::Blocks => "missing",
         }
     }
 }
@@ -58,7 +58,10 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     if as_json {
         let list: Vec<_> = checks
             .iter()
-            .map(|c| json!({"name": c.name, "state": c.state.word(), "detail": c.detail}))
+            .map(|c| {
+                let blocks = c.state == State::Blocks;
+                json!({"name": c.name, "state": c.state.word(), "blocks": blocks, "detail": c.detail})
+            })
             .collect();
         writeln!(out, "{}", json!({"ready": can_trace(&checks), "checks": list}))?;
     } else {
@@ -78,7 +81,7 @@ fn can_trace(checks: &[Check]) -> bool {
 
 fn text(checks: &[Check]) -> String {
     let width = checks.iter().map(|c| c.name.len()).max().unwrap_or_default();
-    checks.iter().map(|c| format!("{:<8}  {:<width$}  {}\n", c.state.word(), c.name, c.detail)).collect()
+    checks.iter().map(|c| format!("{:<7}  {:<width$}  {}\n", c.state.word(), c.name, c.detail)).collect()
 }
 
 fn checks() -> Vec<Check> {
@@ -131,8 +134,12 @@ fn hook(attached: &Attached) -> Check {
     let (state, detail) = match &attached.problem {
         None => (State::Works, hook.gives.to_owned()),
         Some(problem) => {
-            let state = if hook.essential { State::Blocks } else { State::LeftOut };
-            (state, format!("without it: {}; {problem}", hook.gives))
+            let (state, loss) = if hook.essential {
+                (State::Blocks, "nothing can be traced without")
+            } else {
+                (State::Missing, "traced without")
+            };
+            (state, format!("{loss} {}: {problem}", hook.gives))
         }
     };
     Check { name: hook.name.into(), state, detail }
@@ -141,6 +148,7 @@ fn hook(attached: &Attached) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::hooks::HOOKS;
 
     fn check(name: &str, state: State) -> Check {
         Check { name: name.into(), state, detail: "why".into() }
@@ -148,7 +156,7 @@ mod tests {
 
     #[test]
     fn only_what_blocks_makes_a_node_unfit() {
-        let mut checks = vec![check("a", State::Works), check("b", State::LeftOut)];
+        let mut checks = vec![check("a", State::Works), check("b", State::Missing)];
         assert!(can_trace(&checks));
         checks.push(check("c", State::Blocks));
         assert!(!can_trace(&checks));
@@ -156,8 +164,19 @@ mod tests {
 
     #[test]
     fn the_report_is_a_table() {
-        let checks = [check("kernel", State::Works), check("sock_send_length", State::LeftOut)];
-        assert_eq!(text(&checks), "ok        kernel            why\nleft out  sock_send_length  why\n");
+        let checks = [check("kernel", State::Works), check("sock_send_length", State::Missing)];
+        assert_eq!(text(&checks), "ok       kernel            why\nmissing  sock_send_length  why\n");
+    }
+
+    #[test]
+    fn a_refused_hook_says_what_that_costs_and_why() {
+        for attached in HOOKS {
+            let refused = hook(&Attached { hook: attached, problem: Some("refused".into()) });
+            let blocks = refused.state == State::Blocks;
+            assert_eq!((refused.state.word(), blocks), ("missing", attached.essential));
+            assert_eq!(refused.detail.contains("nothing can be traced"), blocks);
+            assert!(refused.detail.ends_with(&format!("{}: refused", attached.gives)), "{}", refused.detail);
+        }
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Loading and attaching, each hook by itself.
 
 use super::{layout, object};
-use anyhow::{Context, Result};
+use crate::reason::chain;
+use anyhow::{Context, Result, anyhow};
 use aya::{
-    Ebpf, EbpfLoader,
-    maps::Array,
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, MapError},
     programs::{ProgramError, RawTracePoint},
 };
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
-    io::ErrorKind,
+    io::{self, ErrorKind},
 };
 use tracer_common::{KernelLayout, MAX_SNAP, Settings, lost};
 use zerocopy::IntoBytes;
@@ -146,7 +147,7 @@ pub fn load(options: Options) -> Result<Loaded> {
         .override_global("SETTINGS", settings.as_bytes(), true)
         .map_max_entries("RECORDS", options.ring_bytes)
         .load(object)
-        .context("cannot create the maps of the kernel programs")?;
+        .map_err(explain_maps)?;
     let hooks: Vec<_> = HOOKS
         .iter()
         .map(|hook| Attached {
@@ -206,26 +207,71 @@ fn attach(ebpf: &mut Ebpf, hook: &'static Hook, missing: &[&'static str]) -> Res
     Ok(())
 }
 
+/// Which map is made first changes from run to run, so its name says nothing.
+fn explain_maps(error: EbpfError) -> anyhow::Error {
+    match error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) => {
+            let hint = match io_error.kind() {
+                ErrorKind::PermissionDenied => {
+                    "; a privilege is missing, or a seccomp profile or the kernel's lockdown refuses bpf()"
+                }
+                _ => "",
+            };
+            anyhow!("the kernel refused the maps of the programs: {io_error}{hint}")
+        }
+        other => anyhow!("the kernel programs did not load: {}", chain(&other)),
+    }
+}
+
 fn explain_load(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            let tail: Vec<_> = log.lines().rev().take(6).collect();
-            let tail: Vec<_> = tail.into_iter().rev().collect();
-            anyhow::anyhow!("the kernel refused the program: {io_error}; {}", tail.join(" | "))
+            anyhow!(refusal(&io_error, &verifier_log.to_string()))
         }
-        other => anyhow::Error::new(other).context("the program did not load"),
+        other => anyhow!("the program did not load: {}", chain(&other)),
     }
+}
+
+/// The end of the verifier's log says what it could not accept; where the kernel did not get as far as the
+/// verifier there is none.
+fn refusal(error: &io::Error, log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    let tail = lines[lines.len().saturating_sub(6)..].join(" | ");
+    let separator = if tail.is_empty() { "" } else { "; " };
+    format!("the kernel refused the program: {error}{separator}{tail}")
 }
 
 fn explain_attach(hook: &Hook, error: ProgramError) -> anyhow::Error {
     if let ProgramError::SyscallError(inner) = &error
         && inner.io_error.kind() == ErrorKind::NotFound
     {
-        return anyhow::anyhow!(
-            "this kernel has no such tracepoint (Linux {} and later have it)",
-            hook.since
-        );
+        return anyhow!("this kernel has no such tracepoint (Linux {} and later have it)", hook.since);
     }
-    anyhow::Error::new(error).context("the program did not attach")
+    anyhow!("the program did not attach: {}", chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(1)
+    }
+
+    #[test]
+    fn a_refusal_ends_with_the_end_of_the_log_if_there_is_one() {
+        let said = "the kernel refused the program: Operation not permitted (os error 1)";
+        assert_eq!(refusal(&denied(), ""), said);
+        assert_eq!(refusal(&denied(), "1\n2\n3\n4\n5\n6\n7\n"), format!("{said}; 2 | 3 | 4 | 5 | 6 | 7"));
+    }
+
+    #[test]
+    fn refused_maps_are_explained_once_and_always_alike() {
+        let error = |name: &str| {
+            let error = MapError::CreateError { name: name.into(), io_error: denied() };
+            format!("{:#}", explain_maps(EbpfError::MapError(error)))
+        };
+        assert_eq!(error("LOST"), error("RECORDS"));
+        assert_eq!(error("LOST").matches("Operation not permitted").count(), 1);
+    }
 }
