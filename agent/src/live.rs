@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 use tracer_engine::{Input, Time};
@@ -29,6 +30,9 @@ const LOST_EVERY_MS: u64 = 100;
 const GRACE_MS: u64 = 300;
 /// How long the ring buffer is emptied after the end, at most: on a busy node it never is empty.
 const LAST_DRAIN_MS: u64 = 500;
+
+/// Pause between two looks for the last answers about processes.
+const ANSWER_PAUSE: Duration = Duration::from_millis(1);
 
 /// What ends a live run.
 pub struct Until {
@@ -75,10 +79,15 @@ pub fn run(source: &mut dyn Source, pipeline: &mut Pipeline, mut until: Until) -
     let end = clock::now().plus_ms(LAST_DRAIN_MS);
     lost_due = end;
     while turn(source, pipeline, &mut lost_due)? > 0 && clock::now() < end {}
-    report_lost(source, pipeline)
+    report_lost(source, pipeline)?;
+    while pipeline.take_answers(clock::now())? && clock::now() < end {
+        thread::sleep(ANSWER_PAUSE);
+    }
+    Ok(())
 }
 
-/// One turn: a budget of records, mutes, losses, a tick if due, and whatever is to be shown.
+/// One turn: a budget of records, mutes, losses, answers about processes, a tick if due, and whatever is to be
+/// shown.
 fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -> Result<usize, Error> {
     let mut result = Ok(());
     let drained = source.drain(BUDGET, &mut |record| {
@@ -99,6 +108,7 @@ fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -
         pipeline.feed(Input::Tick, now)?;
     }
     pipeline.settle(now)?;
+    pipeline.take_answers(now)?;
     Ok(drained)
 }
 
@@ -115,8 +125,12 @@ fn until_timeout(due: Option<Time>, now: Time) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{source::FakeSource, testing::fork};
-    use tracer_engine::{Config, Engine};
+    use crate::{
+        describer::Describer,
+        source::FakeSource,
+        testing::{exchange, fork},
+    };
+    use tracer_engine::{Config, Engine, ProcessFacts};
 
     fn stopped() -> Arc<AtomicBool> {
         Arc::new(AtomicBool::new(true))
@@ -157,5 +171,26 @@ mod tests {
         assert_eq!(until_timeout(None, Time(5)), None);
         assert_eq!(until_timeout(Some(Time(7_000_000)), Time(0)), Some(Duration::from_millis(7)));
         assert_eq!(until_timeout(Some(Time(1)), Time(9)), Some(Duration::from_millis(1)));
+    #[test]
+    fn the_last_answers_are_waited_for_but_not_for_ever() {
+        let slow = |pid| {
+            std::thread::sleep(Duration::from_millis(20));
+            ProcessFacts { pid, comm: "shop".into(), ..ProcessFacts::default() }
+        };
+        let held = |pid| {
+            std::thread::sleep(Duration::from_secs(10));
+            ProcessFacts { pid, ..ProcessFacts::default() }
+        };
+        for (describer, undescribed) in [(Describer::start(slow), 0), (Describer::start(held), 1)] {
+            let mut source = FakeSource { records: exchange().into(), ..FakeSource::default() };
+            let mut pipeline =
+                Pipeline::new(Engine::new(Config::default())).with_describer(describer.unwrap());
+            let begin = clock::now();
+            run(&mut source, &mut pipeline, Until::new(stopped(), None, None)).unwrap();
+            assert!(clock::now().since(begin) < 5_000_000_000);
+            assert_eq!(pipeline.finish(clock::now()).unwrap().undescribed, undescribed);
+        }
+    }
+
     }
 }

@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod command;
 mod describe;
+mod describer;
 mod doctor;
 mod export;
 mod filter;

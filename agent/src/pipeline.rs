@@ -1,10 +1,12 @@
 //! The one way of a fact through the agent, live and on replay.
 //!
 //! An input is recorded, handled by the engine, and what follows from it is drained at once: spans to the
-//! view and the exporter, questions to `/proc` and back as a further input, mutes to whoever asks for them.
-//! On replay there is nobody to answer: the recording holds the answers and the ticks.
+//! view and the exporter, questions to whoever reads `/proc`, mutes to whoever asks for them. An answer is a
+//! further input, recorded when it comes. On replay there is nobody to answer: the recording holds the answers
+//! and the ticks.
 
 use crate::{
+    describer::Describer,
     export::Exporter,
     filter::Filter,
     recording::{Recorder, WriteError},
@@ -12,7 +14,7 @@ use crate::{
     view::View,
 };
 use std::{io, sync::Arc};
-use tracer_engine::{Engine, Input, Output, ProcessFacts, Span, Time};
+use tracer_engine::{Engine, Input, Output, Span, Time};
 
 /// Mutes kept until the live loop takes them, which it does after every drain; muting is only a saving.
 const MAX_MUTES: usize = 4096;
@@ -47,13 +49,10 @@ pub fn unless_closed<T: Default>(result: Result<T, Error>) -> Result<T, Error> {
     }
 }
 
-/// Answers [`Output::DescribeProcess`].
-pub type Describe = fn(u32) -> ProcessFacts;
-
 /// The engine with all that surrounds it.
 pub struct Pipeline {
     engine: Engine,
-    describe: Option<Describe>,
+    describer: Option<Describer>,
     recorder: Option<Recorder>,
     filter: Filter,
     view: Option<Box<dyn View>>,
@@ -69,7 +68,7 @@ impl Pipeline {
     pub fn new(engine: Engine) -> Self {
         Self {
             engine,
-            describe: None,
+            describer: None,
             recorder: None,
             filter: Filter::default(),
             view: None,
@@ -81,8 +80,8 @@ impl Pipeline {
     }
 
     /// Answers questions about processes: for live runs.
-    pub fn with_describe(mut self, describe: Describe) -> Self {
-        self.describe = Some(describe);
+    pub fn with_describer(mut self, describer: Describer) -> Self {
+        self.describer = Some(describer);
         self
     }
 
@@ -131,7 +130,10 @@ impl Pipeline {
         if let Input::Record(record) = input {
             self.filter.learn(record);
         }
-        self.handle(input, now)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(&input, now)?;
+        }
+        self.engine.handle(input, now);
         while let Some(output) = self.engine.poll_output() {
             self.route(output, now)?;
         }
@@ -151,6 +153,17 @@ impl Pipeline {
     /// A batch of inputs is through: hands over to the outside what is buffered and due.
     ///
     /// # Errors
+    /// Takes the answers about processes that have come. Whether more are to come.
+    ///
+    /// # Errors
+    /// Like [`Self::feed`].
+    pub fn take_answers(&mut self, now: Time) -> Result<bool, Error> {
+        while let Some(facts) = self.describer.as_mut().and_then(Describer::answer) {
+            self.feed(Input::Process(facts), now)?;
+        }
+        Ok(self.describer.as_ref().is_some_and(Describer::is_asked))
+    }
+
     /// Like [`Self::feed`]; and when the view's reader went away, which nothing else says.
     pub fn settle(&mut self, now: Time) -> Result<(), Error> {
         if let Some(recorder) = &mut self.recorder {
@@ -167,7 +180,7 @@ impl Pipeline {
     /// Like [`Self::settle`]; when the view's reader went away, after all else is done.
     pub fn finish(mut self, now: Time) -> Result<Summary, Error> {
         // Nobody answers any more, live or on replay: what the engine asks now it asks in vain.
-        self.describe = None;
+        let undescribed = self.describer.take().map_or(0, |describer| describer.unanswered());
         if let Some(recorder) = self.recorder.take() {
             recorder.finish(now)?;
         }
@@ -176,7 +189,7 @@ impl Pipeline {
             self.route(output, now)?;
         }
         let export = self.exporter.take().map(Exporter::finish);
-        let summary = Summary::now(self.engine.stats(), self.shown, export);
+        let summary = Summary::now(self.engine.stats(), self.shown, undescribed, export);
         if let Some(view) = self.view.take() {
             view.finish(&summary).map_err(Error::View)?;
         }
@@ -184,21 +197,15 @@ impl Pipeline {
         Ok(summary)
     }
 
-    fn handle(&mut self, input: Input<'_>, now: Time) -> Result<(), Error> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(&input, now)?;
-        }
-        self.engine.handle(input, now);
-        Ok(())
-    }
-
     fn route(&mut self, output: Output, now: Time) -> Result<(), Error> {
         match output {
             Output::Span(span) => self.span(Arc::from(span), now),
-            Output::DescribeProcess(pid) => match self.describe {
-                Some(describe) => self.handle(Input::Process(describe(pid)), now),
-                None => Ok(()),
-            },
+            Output::DescribeProcess(pid) => {
+                if let Some(describer) = &mut self.describer {
+                    describer.ask(pid);
+                }
+                Ok(())
+            }
             Output::Mute { id, inode } => {
                 if self.mutes.len() < MAX_MUTES {
                     self.mutes.push((id, inode));
@@ -268,7 +275,6 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tracer-test-{}-closed", std::process::id()));
         let recorder = Recorder::create(&path, &Config::default()).unwrap();
         let mut pipeline = Pipeline::new(Engine::new(Config::default()))
-            .with_describe(|pid| ProcessFacts { pid, ..ProcessFacts::default() })
             .with_recorder(Some(recorder))
             .with_view(Some(Box::new(Closed)));
         let end = Time(1_000_000_000).plus_ms(9);

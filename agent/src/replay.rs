@@ -60,7 +60,7 @@ fn feed(reader: &mut Reader, pipeline: &mut Pipeline) -> Result<Option<ReadError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{recording::Recorder, summary::Summary, testing::exchange, view::View};
+    use crate::{describer::Describer, recording::Recorder, summary::Summary, testing::exchange, view::View};
     use std::{cell::RefCell, io, rc::Rc, sync::Arc};
     use tracer_engine::{Config, Input, ProcessFacts, Span};
 
@@ -97,11 +97,14 @@ mod tests {
         let config = Config { boot_to_unix_ns: 5, host_name: "h".into(), host_id: None };
         let live = Kept::default();
         let mut pipeline = Pipeline::new(Engine::new(config.clone()))
-            .with_describe(facts)
+            .with_describer(Describer::start(facts).unwrap())
             .with_recorder(Some(Recorder::create(&path, &config).unwrap()))
             .with_view(Some(Box::new(live.clone())));
         let end = Time(1_000_000_000).plus_ms(9);
         exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
+        while pipeline.take_answers(end).unwrap() {
+            std::thread::yield_now();
+        }
         let live_summary = pipeline.finish(end).unwrap();
 
         let replayed = Kept::default();

@@ -11,6 +11,8 @@ pub struct Summary {
     pub engine: Stats,
     /// Spans that met the conditions.
     pub shown: u64,
+    /// Processes that nothing could be read of in time: their spans go without what `/proc` would say.
+    pub undescribed: u64,
     /// What became of the spans that were to be exported; nothing when none were.
     pub export: Option<Delivery>,
     /// CPU time of this process.
@@ -21,8 +23,8 @@ pub struct Summary {
 
 impl Summary {
     /// The summary as of now, with this process's own costs.
-    pub fn now(engine: Stats, shown: u64, export: Option<Delivery>) -> Self {
-        Self { engine, shown, export, cpu: cpu_time(), rss_bytes: rss_bytes() }
+    pub fn now(engine: Stats, shown: u64, undescribed: u64, export: Option<Delivery>) -> Self {
+        Self { engine, shown, undescribed, export, cpu: cpu_time(), rss_bytes: rss_bytes() }
     }
 
     /// Whether spans were to be exported and not one arrived.

@@ -6,6 +6,7 @@ use crate::{
     clock,
     command::Command,
     describe::describe,
+    describer::Describer,
     doctor,
     export::{Exporter, WhenFull},
     filter::Filter,
@@ -42,7 +43,7 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
     let recorder = trace.record.as_deref().map(|path| Recorder::create(path, &config)).transpose()?;
     let exporter = trace.outlets.otlp.then(|| Exporter::start(WhenFull::Drop)).transpose()?;
     let mut pipeline = Pipeline::new(Engine::new(config))
-        .with_describe(describe)
+        .with_describer(Describer::start(describe)?)
         .with_recorder(recorder)
         .with_filter(Filter::new(trace.outlets.conditions))
         .with_view(trace.outlets.view.map(view::on_stdout))

@@ -163,7 +163,9 @@ struct StatsLine {
     unused: Map<String, Json>,
     spans: u64,
     spans_shown: u64,
+    /// There are none yet.
     findings: u64,
+    undescribed: u64,
     cpu_seconds: f64,
     rss_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,7 +174,7 @@ struct StatsLine {
 
 impl StatsLine {
     fn new(summary: &Summary) -> Self {
-        let Summary { engine, shown, export, cpu, rss_bytes } = summary;
+        let Summary { engine, shown, undescribed, export, cpu, rss_bytes } = summary;
         let by_cause = lost::NAMES.iter().zip(engine.lost_by_cause);
         let unused = engine.unused().into_iter();
         Self {
@@ -184,6 +186,7 @@ impl StatsLine {
             spans: engine.spans,
             spans_shown: *shown,
             findings: 0,
+            undescribed: *undescribed,
             cpu_seconds: cpu.as_secs_f64(),
             rss_bytes: *rss_bytes,
             export: *export,
@@ -267,6 +270,7 @@ mod tests {
                 ..Stats::default()
             },
             shown: 2,
+            undescribed: 6,
             export: Some(Delivery { exported: 1, failed: 0, dropped: 1 }),
             cpu: Duration::from_millis(1500),
             rss_bytes: 4096,
@@ -279,6 +283,7 @@ mod tests {
             line,
             json!({
                 "type": "stats", "records": 9, "lost": 3, "spans": 4, "spans_shown": 2, "findings": 0,
+                "undescribed": 6,
                 "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "unreadable": 0},
                 "cpu_seconds": 1.5, "rss_bytes": 4096, "export": {"exported": 1, "failed": 0, "dropped": 1},
             })

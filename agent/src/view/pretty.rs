@@ -135,7 +135,7 @@ impl<W: Write> View for PrettyView<W> {
 
 /// The figures of a run in one line.
 pub fn totals(summary: &Summary) -> String {
-    let Summary { engine, shown, export, cpu, rss_bytes } = summary;
+    let Summary { engine, shown, undescribed, export, cpu, rss_bytes } = summary;
     let mut text = format!("{} records, {} spans", engine.records, engine.spans);
     if *shown != engine.spans {
         text += &format!(" ({shown} as asked for)");
@@ -152,6 +152,9 @@ pub fn totals(summary: &Summary) -> String {
     }
     for (name, n) in engine.unused().into_iter().filter(|(name, n)| *n > 0 && *name != "bytes_unseen") {
         text += &format!(", {n} {}", name.replace('_', " "));
+    }
+    if *undescribed > 0 {
+        text += &format!(", {undescribed} processes undescribed");
     }
     if let Some(d) = export {
         text += &format!("; exported {}, failed {}, dropped {}", d.exported, d.failed, d.dropped);
