@@ -15,6 +15,9 @@ const MAX_TEXT: usize = 240;
 /// Width of the time before a root: its children stand under what follows.
 const TIME_WIDTH: usize = 14;
 
+/// From this confidence on, a link that had no rival is drawn without a mark.
+const CERTAIN: f64 = 0.95;
+
 /// How lines look.
 #[derive(Clone, Debug)]
 pub struct Style {
@@ -37,11 +40,12 @@ impl Style {
             SpanKind::Server | SpanKind::Client => self.exchange(span),
         };
         let note = match line.place {
-            Place::Stray => "  (caller not traced)",
-            Place::Flat => "  (tree not shown)",
-            Place::Root | Place::Child => "",
+            Place::Stray => "  (caller not traced)".into(),
+            Place::Flat => "  (tree not shown)".into(),
+            Place::Root => String::new(),
+            Place::Child => doubt(span).map_or(String::new(), |doubt| format!("  {doubt}")),
         };
-        format!("{}{what}{}", self.dim(&format!("{head}{}", line.branch)), self.dim(note))
+        format!("{}{what}{}", self.dim(&format!("{head}{}", line.branch)), self.dim(&note))
     }
 
     /// A text that is less important.
@@ -111,6 +115,19 @@ impl Style {
         let time = Timestamp::from_nanosecond(unix_nano.into()).unwrap_or_default();
         time.to_zoned(self.zone.clone()).strftime("%H:%M:%S%.3f").to_string()
     }
+}
+
+/// How sure it is that a span was caused by the one it stands under, where that is not certain.
+fn doubt(span: &Span) -> Option<String> {
+    let Some(Value::Float(confidence)) = attribute(span, "tracer.link.confidence") else { return None };
+    let candidates = int(span, "tracer.link.candidates").unwrap_or(1);
+    if *confidence >= CERTAIN && candidates <= 1 {
+        return None;
+    }
+    // Cut, not rounded: what is open to doubt must not read 1.00.
+    let percent = (confidence * 100.0 + 1e-6).floor().min(99.0);
+    let of = if candidates > 1 { format!(" of {candidates}") } else { String::new() };
+    Some(format!("~{:.2}{of}", percent / 100.0))
 }
 
 /// Why something failed, in the span's own words.

@@ -85,6 +85,29 @@ fn a_request_is_a_tree_with_what_it_caused() {
 }
 
 #[test]
+fn a_link_that_is_not_certain_says_so() {
+    let shown = |confidence: f64, candidates: i64, color: bool| {
+        let mut view = view(color);
+        feed(&mut view, server_span(), 0);
+        let mut child = launch_span(2, 1);
+        child.attributes.push(("tracer.link.confidence", Value::Float(confidence)));
+        if candidates > 1 {
+            child.attributes.push(("tracer.link.candidates", Value::Int(candidates)));
+        }
+        feed(&mut view, child, 0);
+        view.settle(Time(0).plus_ms(QUIET_MS)).unwrap();
+        text(&view).lines().nth(1).unwrap().split("pid 931").nth(1).unwrap().to_owned()
+    };
+    assert_eq!(shown(1.0, 1, false), "");
+    assert_eq!(shown(0.95, 1, false), "");
+    assert_eq!(shown(0.9, 1, false), "  ~0.90");
+    assert_eq!(shown(0.85, 8, false), "  ~0.85 of 8");
+    assert_eq!(shown(0.29, 3, false), "  ~0.29 of 3");
+    assert_eq!(shown(0.999, 2, false), "  ~0.99 of 2", "sure, but it had a rival");
+    assert_eq!(shown(0.85, 8, true), "\u{1b}[2m  ~0.85 of 8\u{1b}[0m");
+}
+
+#[test]
 fn colour_marks_the_status() {
     let mut view = view(true);
     feed(&mut view, server_span(), 0);
@@ -167,6 +190,7 @@ fn the_last_line_is_the_summary() {
     let summary = Summary {
         engine: Stats { records: 9, lost: 3, lost_by_cause: [1, 0, 2, 0], spans: 4, ..Stats::default() },
         shown: 2,
+        undescribed: 6,
         export: Some(Delivery { exported: 1, failed: 0, dropped: 1 }),
         cpu: Duration::from_millis(1500),
         rss_bytes: 23_400_000,
@@ -178,4 +202,3 @@ fn the_last_line_is_the_summary() {
     );
     assert_eq!(totals(&Summary::default()), "0 records, 0 spans, 0 lost; 0.00 s of CPU, 0 MB");
 }
-        undescribed: 6,
