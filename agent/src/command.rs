@@ -5,7 +5,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
     os::fd::AsFd,
-    process::{Child, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
@@ -13,6 +14,48 @@ use std::{
 /// How long a command that was asked to end may take for it before the agent leaves without it.
 const FAREWELL: Duration = Duration::from_secs(2);
 const FAREWELL_STEP: Duration = Duration::from_millis(20);
+
+/// How a command ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Exited(u8),
+    /// By this signal.
+    Killed(i32),
+    /// Nobody can tell: whoever started the agent has the kernel forget ended children.
+    Unknown,
+}
+
+impl Ending {
+    /// Its code as a shell has it: 128 and the signal for one that was killed.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            Self::Unknown => 0,
+        }
+    }
+
+    /// What is worth a word: an end that was no success.
+    pub fn complaint(self) -> Option<String> {
+        match self {
+            Self::Exited(0) => None,
+            Self::Exited(code) => Some(format!("the command ended with exit code {code}")),
+            Self::Killed(signal) => Some(format!("the command was killed by signal {signal}")),
+            Self::Unknown => Some("the command ended, its exit code is not known".into()),
+        }
+    }
+}
+
+impl From<ExitStatus> for Ending {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exited(code.try_into().unwrap_or(u8::MAX)),
+            (None, Some(signal)) => Self::Killed(signal),
+            (None, None) => Self::Unknown,
+        }
+    }
+}
 
 /// A running child. Dropped, it is asked to end (SIGTERM) and waited for, a moment.
 ///
@@ -49,9 +92,17 @@ impl Command {
         self.child.id()
     }
 
-    /// Whether it has ended. One that cannot be asked counts as ended.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+    /// How it ended, if it did. One that cannot be asked counts as ended.
+    pub fn ending(&mut self) -> Option<Ending> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.into()),
+            Err(_) => Some(Ending::Unknown),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.ending().is_some()
     }
 }
 
@@ -81,6 +132,22 @@ mod tests {
             format!("{error:#}"),
             "cannot run /no/such/program: No such file or directory (os error 2)"
         );
+    }
+
+    #[test]
+    fn its_end_is_told_as_a_shell_tells_it() {
+        let end = |script: &str| {
+            let mut command = Command::start(&["sh".into(), "-c".into(), script.into()]).unwrap();
+            command.child.wait().unwrap();
+            command.ending().unwrap()
+        };
+        assert_eq!((end("exit 0"), Ending::Exited(0).complaint()), (Ending::Exited(0), None));
+        let failed = end("exit 7");
+        assert_eq!(failed.code(), 7);
+        assert_eq!(failed.complaint().unwrap(), "the command ended with exit code 7");
+        let killed = end("kill -9 $$");
+        assert_eq!(killed.code(), 137);
+        assert_eq!(killed.complaint().unwrap(), "the command was killed by signal 9");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     clock,
-    command::Command,
+    command::{Command, Ending},
     pipeline::{Error, Pipeline},
     source::{Lost, Source},
 };
@@ -39,7 +39,7 @@ pub struct Until {
     stop: Arc<AtomicBool>,
     deadline: Option<Time>,
     command: Option<Command>,
-    command_ended: Option<Time>,
+    command_ended: Option<(Time, Ending)>,
 }
 
 impl Until {
@@ -49,21 +49,25 @@ impl Until {
     }
 
     fn is_over(&mut self, now: Time) -> bool {
-        if self.command_ended.is_none() && self.command.as_mut().is_some_and(Command::has_ended) {
-            self.command_ended = Some(now);
+        if self.command_ended.is_none() {
+            self.command_ended = self.command.as_mut().and_then(Command::ending).map(|ending| (now, ending));
         }
         self.stop.load(Ordering::Relaxed)
             || self.deadline.is_some_and(|deadline| now >= deadline)
-            || self.command_ended.is_some_and(|ended| now >= ended.plus_ms(GRACE_MS))
+            || self.command_ended.is_some_and(|(ended, _)| now >= ended.plus_ms(GRACE_MS))
     }
 }
 
 /// Feeds the pipeline until the run is over and what was in the ring buffer by then is through. A command
-/// that still runs is ended.
+/// that still runs is ended; of one that ended by itself it gives how.
 ///
 /// # Errors
 /// When the pipeline cannot go on; see [`Pipeline::feed`].
-pub fn run(source: &mut dyn Source, pipeline: &mut Pipeline, mut until: Until) -> Result<(), Error> {
+pub fn run(
+    source: &mut dyn Source,
+    pipeline: &mut Pipeline,
+    mut until: Until,
+) -> Result<Option<Ending>, Error> {
     let mut pause = BUSY_PAUSE;
     let mut lost_due = clock::now();
     while !until.is_over(clock::now()) {
@@ -83,7 +87,7 @@ pub fn run(source: &mut dyn Source, pipeline: &mut Pipeline, mut until: Until) -
     while pipeline.take_answers(clock::now())? && clock::now() < end {
         thread::sleep(ANSWER_PAUSE);
     }
-    Ok(())
+    Ok(until.command_ended.map(|(_, ending)| ending))
 }
 
 /// One turn: a budget of records, mutes, losses, answers about processes, a tick if due, and whatever is to be
@@ -104,11 +108,11 @@ fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -
         *lost_due = clock::now().plus_ms(LOST_EVERY_MS);
     }
     let now = clock::now();
+    pipeline.take_answers(now)?;
     if pipeline.poll_timeout().is_some_and(|due| due <= now) {
         pipeline.feed(Input::Tick, now)?;
     }
     pipeline.settle(now)?;
-    pipeline.take_answers(now)?;
     Ok(drained)
 }
 
@@ -159,18 +163,14 @@ mod tests {
     #[test]
     fn an_ended_command_ends_a_run_after_a_grace() {
         let mut pipeline = Pipeline::new(Engine::new(Config::default()));
-        let command = Command::start(&["true".into()]).unwrap();
+        let command = Command::start(&["sh".into(), "-c".into(), "exit 7".into()]).unwrap();
         let begin = clock::now();
-        run(&mut FakeSource::default(), &mut pipeline, Until::new(Arc::default(), None, Some(command)))
-            .unwrap();
+        let until = Until::new(Arc::default(), None, Some(command));
+        let ending = run(&mut FakeSource::default(), &mut pipeline, until).unwrap();
+        assert_eq!(ending, Some(Ending::Exited(7)));
         assert!(clock::now().since(begin) >= GRACE_MS * 1_000_000);
     }
 
-    #[test]
-    fn a_timeout_shortens_the_pause_but_never_to_nothing() {
-        assert_eq!(until_timeout(None, Time(5)), None);
-        assert_eq!(until_timeout(Some(Time(7_000_000)), Time(0)), Some(Duration::from_millis(7)));
-        assert_eq!(until_timeout(Some(Time(1)), Time(9)), Some(Duration::from_millis(1)));
     #[test]
     fn the_last_answers_are_waited_for_but_not_for_ever() {
         let slow = |pid| {
@@ -192,5 +192,10 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_timeout_shortens_the_pause_but_never_to_nothing() {
+        assert_eq!(until_timeout(None, Time(5)), None);
+        assert_eq!(until_timeout(Some(Time(7_000_000)), Time(0)), Some(Duration::from_millis(7)));
+        assert_eq!(until_timeout(Some(Time(1)), Time(9)), Some(Duration::from_millis(1)));
     }
 }

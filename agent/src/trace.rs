@@ -4,7 +4,7 @@ use crate::{
     Unavailable,
     cli::{Trace, View},
     clock,
-    command::Command,
+    command::{Command, Ending},
     describe::describe,
     describer::Describer,
     doctor,
@@ -32,7 +32,8 @@ use std::{
 };
 use tracer_engine::{Config, Engine, Time};
 
-/// Traces until something ends it. Exit code 1 when spans were to be exported and none could be.
+/// Traces until something ends it. The exit code is that of a command that was traced and ended by itself, as
+/// with other programs that run one; else 1 when spans were to be exported and none could be.
 ///
 /// # Errors
 /// When it cannot start ([`Unavailable`] when that is the kernel's word), or an output fails.
@@ -59,12 +60,18 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
         say(&ready_text(trace.record.as_deref(), &hooks));
     }
     let until = Until::new(stop, trace.duration.map(after), command);
-    pipeline::unless_closed(live::run(source.as_mut(), &mut pipeline, until))?;
+    let ending = pipeline::unless_closed(live::run(source.as_mut(), &mut pipeline, until))?;
     let summary = pipeline.finish(clock::now())?;
     if trace.outlets.view.is_none() {
         say(&format!("tracer: {}", view::pretty::totals(&summary)));
     }
-    Ok(exit_code(&summary))
+    if let Some(complaint) = ending.and_then(Ending::complaint) {
+        say(&format!("tracer: {complaint}"));
+    }
+    Ok(match ending.map_or(0, Ending::code) {
+        0 => exit_code(&summary),
+        code => ExitCode::from(code),
+    })
 }
 
 /// Exit code of a run that went through.
