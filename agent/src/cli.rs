@@ -3,11 +3,14 @@
 //! clap parses and checks each value; what follows from several of them is settled here, so that the rest
 //! of the agent sees only values that make sense together.
 
+mod help;
+
 use crate::{
     filter::{Conditions, StatusFilter},
     source::SourceOptions,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use help::{EXIT_CODES, FILTER_HELP, OTLP_HELP};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use tracer_common::MAX_SNAP;
 
@@ -19,35 +22,8 @@ const DEFAULT_RING: &str = "8M";
 const MIN_RING: u32 = 64 << 10;
 const MAX_RING: u32 = 1 << 30;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  ok
-  1  failed (also: spans were to be exported and none could be delivered; a recording ends early)
-  2  wrong usage
-  3  a privilege or a kernel feature is missing
-  4  reserved for findings
-
-Data goes to stdout, diagnostics to stderr. NO_COLOR is respected.";
-
-const FILTER_HELP: &str = "\
-Filters: a span is shown when it meets every condition given. The pretty view shows the whole
-trace of such a span, with what caused it and what it caused; json and OTLP carry just the spans
-that match.
-
-COMMAND starts when every hook is attached; its spans are those of its own process and of all its
-descendants. Its standard output goes to stderr. When tracing ends first, it gets SIGTERM.";
-
-const OTLP_HELP: &str = "\
-OTLP is set up by the standard variables (or their form for traces, OTEL_EXPORTER_OTLP_TRACES_*):
-  OTEL_EXPORTER_OTLP_ENDPOINT     http://localhost:4318, for grpc http://localhost:4317
-  OTEL_EXPORTER_OTLP_PROTOCOL     http/protobuf (default) or grpc
-  OTEL_EXPORTER_OTLP_HEADERS      key=value,key=value
-  OTEL_EXPORTER_OTLP_COMPRESSION  gzip or none
-  OTEL_EXPORTER_OTLP_TIMEOUT      milliseconds for a batch with all its retries, 10000
-  OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY   PEM files";
-
-/// eBPF HTTP tracer: requests, what they caused, and the processes they launched, with no change to any
-/// application.
+/// eBPF HTTP tracer: requests, what they caused, and the processes that they launched, with no change to any
+/// application. A launch that no request caused is not shown.
 #[derive(Debug, Parser)]
 #[command(name = "tracer", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
@@ -82,7 +58,7 @@ enum RawCommand {
 #[derive(Debug, Args)]
 struct WatchArgs {
     /// End after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     #[command(flatten)]
     filter: FilterArgs,
@@ -90,7 +66,7 @@ struct WatchArgs {
     output: OutputArgs,
     #[command(flatten)]
     source: SourceArgs,
-    /// Trace just this command and its descendants; tracing ends with it
+    /// Trace just the requests of this command and its descendants, and what these cause; tracing ends with it
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
@@ -110,11 +86,14 @@ struct DoctorArgs {
 
 #[derive(Debug, Args)]
 struct RecordArgs {
-    /// The file; it holds application data, so only its owner can read it
+    /// The file, - for standard output; it holds application data, so only its owner can read it
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: PathBuf,
+    /// Replace the file if it is there already
+    #[arg(long)]
+    force: bool,
     /// End after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = positive_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
     #[command(flatten)]
     source: SourceArgs,
@@ -122,7 +101,7 @@ struct RecordArgs {
 
 #[derive(Debug, Args)]
 struct ReplayArgs {
-    /// A file that `tracer record` wrote
+    /// A file that `tracer record` wrote, - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     #[command(flatten)]
@@ -135,19 +114,21 @@ struct ReplayArgs {
 #[command(next_help_heading = "Filters")]
 struct FilterArgs {
     /// Only spans of this process; may be repeated
-    #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long = "pid", value_name = "PID", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..))]
     pids: Vec<u32>,
     /// Only spans whose server, own or peer port this is
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Only spans of the service with this name
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
     /// Only spans answered with this status: 404, or a class like 5xx
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", allow_negative_numbers = true)]
     status: Option<StatusFilter>,
     /// Only spans that took at least this long, like 200ms
-    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, allow_hyphen_values = true)]
     slow: Option<Duration>,
 }
 
@@ -165,11 +146,12 @@ struct OutputArgs {
 #[command(next_help_heading = "Capture")]
 struct SourceArgs {
     /// Bytes to copy of one socket operation
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SNAP,
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SNAP, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(256..=MAX_SNAP as i64))]
     snap_len: u32,
     /// Bytes of the ring buffer: a power of two; K, M and G are understood
-    #[arg(long, value_name = "BYTES", default_value = DEFAULT_RING, value_parser = ring_size)]
+    #[arg(long, value_name = "BYTES", default_value = DEFAULT_RING, value_parser = ring_size,
+        allow_hyphen_values = true)]
     ring_size: u32,
 }
 
@@ -212,12 +194,21 @@ pub struct Trace {
     pub source: SourceOptions,
     /// Where spans go.
     pub outlets: Outlets,
-    /// File to record to.
-    pub record: Option<PathBuf>,
+    /// Where to record to.
+    pub record: Option<Record>,
     /// End after this time.
     pub duration: Option<Duration>,
     /// Program and arguments to run and to trace alone; empty for the whole node.
     pub command: Vec<OsString>,
+}
+
+/// Where a recording goes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The file, or [`STDIO`](crate::recording::STDIO).
+    pub path: PathBuf,
+    /// Whether a file that is there may be replaced.
+    pub replace: bool,
 }
 
 /// Where spans go, and which.
@@ -252,7 +243,7 @@ impl Cli {
             RawCommand::Record(args) => Action::Trace(Trace {
                 source: args.source.into(),
                 outlets: Outlets::default(),
-                record: Some(args.output),
+                record: Some(Record { path: args.output, replace: args.force }),
                 duration: args.duration,
                 command: Vec::new(),
             }),
@@ -284,8 +275,11 @@ fn outlets(filter: FilterArgs, output: &OutputArgs) -> Outlets {
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|e| format!("{e} (like 500ms, 30s, 5m)"))?;
-    if duration.is_zero() { Err("must be longer than nothing".into()) } else { Ok(duration) }
+    let duration = humantime::parse_duration(text);
+    duration
+        .ok()
+        .filter(|d| !d.is_zero())
+        .ok_or_else(|| "must be a time above 0, like 500ms, 30s or 5m".into())
 }
 
 /// A power of two within the bounds, written plainly or with K, M or G.

@@ -61,11 +61,17 @@ fn main() -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Unavailable>() {
         UNAVAILABLE
-    } else if error.is::<Usage>() {
+    } else if is_usage(error) {
         USAGE
     } else {
         FAILED
     }
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>()
+        || error.downcast_ref::<recording::WriteError>().is_some_and(recording::WriteError::is_usage)
+        || error.downcast_ref::<recording::ReadError>().is_some_and(recording::ReadError::is_usage)
 }
 
 fn dispatch(action: Action) -> anyhow::Result<ExitCode> {

@@ -33,7 +33,10 @@ pub enum Error {
 impl Error {
     /// Whether the reader of standard output just went away, which is its right.
     pub fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::View(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::View(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Record(error) => error.is_closed_pipe(),
+        }
     }
 }
 
@@ -150,9 +153,6 @@ impl Pipeline {
         std::mem::take(&mut self.mutes)
     }
 
-    /// A batch of inputs is through: hands over to the outside what is buffered and due.
-    ///
-    /// # Errors
     /// Takes the answers about processes that have come. Whether more are to come.
     ///
     /// # Errors
@@ -164,6 +164,9 @@ impl Pipeline {
         Ok(self.describer.as_ref().is_some_and(Describer::is_asked))
     }
 
+    /// A batch of inputs is through: hands over to the outside what is buffered and due.
+    ///
+    /// # Errors
     /// Like [`Self::feed`]; and when the view's reader went away, which nothing else says.
     pub fn settle(&mut self, now: Time) -> Result<(), Error> {
         if let Some(recorder) = &mut self.recorder {
@@ -273,7 +276,7 @@ mod tests {
     #[test]
     fn a_closed_output_ends_the_run_and_nothing_else() {
         let path = std::env::temp_dir().join(format!("tracer-test-{}-closed", std::process::id()));
-        let recorder = Recorder::create(&path, &Config::default()).unwrap();
+        let recorder = Recorder::create(&path, true, &Config::default()).unwrap();
         let mut pipeline = Pipeline::new(Engine::new(Config::default()))
             .with_recorder(Some(recorder))
             .with_view(Some(Box::new(Closed)));

@@ -98,7 +98,7 @@ mod tests {
         let live = Kept::default();
         let mut pipeline = Pipeline::new(Engine::new(config.clone()))
             .with_describer(Describer::start(facts).unwrap())
-            .with_recorder(Some(Recorder::create(&path, &config).unwrap()))
+            .with_recorder(Some(Recorder::create(&path, true, &config).unwrap()))
             .with_view(Some(Box::new(live.clone())));
         let end = Time(1_000_000_000).plus_ms(9);
         exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());

@@ -12,7 +12,7 @@ use crate::{
     filter::Filter,
     live::{self, Until},
     pipeline::{self, Pipeline},
-    recording::Recorder,
+    recording::{Recorder, STDIO},
     source::{self, Hooks},
     summary::Summary,
     view,
@@ -41,7 +41,8 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
     doctor::require_privilege()?;
     let stop = stop_flag()?;
     let config = config();
-    let recorder = trace.record.as_deref().map(|path| Recorder::create(path, &config)).transpose()?;
+    let record = trace.record.as_ref();
+    let recorder = record.map(|to| Recorder::create(&to.path, to.replace, &config)).transpose()?;
     let exporter = trace.outlets.otlp.then(|| Exporter::start(WhenFull::Drop)).transpose()?;
     let mut pipeline = Pipeline::new(Engine::new(config))
         .with_describer(Describer::start(describe)?)
@@ -57,7 +58,7 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
     }
     pipeline.ready(&hooks.missing)?;
     if trace.outlets.view != Some(View::Json) {
-        say(&ready_text(trace.record.as_deref(), &hooks));
+        say(&ready_text(record.map(|to| to.path.as_path()), &hooks));
     }
     let until = Until::new(stop, trace.duration.map(after), command);
     let ending = pipeline::unless_closed(live::run(source.as_mut(), &mut pipeline, until))?;
@@ -87,9 +88,13 @@ pub fn say(text: &str) {
 fn ready_text(record: Option<&Path>, hooks: &Hooks) -> String {
     let Hooks { all, missing } = hooks;
     let some = format!("{} of {all} hooks", all - missing.len());
+    let place = |path: &Path| match path == Path::new(STDIO) {
+        true => "standard output".into(),
+        false => path.display().to_string(),
+    };
     match (record, missing.is_empty()) {
-        (Some(path), true) => format!("tracer: recording to {}, Ctrl-C ends it", path.display()),
-        (Some(path), false) => format!("tracer: recording to {}, {some}, Ctrl-C ends it", path.display()),
+        (Some(path), true) => format!("tracer: recording to {}, Ctrl-C ends it", place(path)),
+        (Some(path), false) => format!("tracer: recording to {}, {some}, Ctrl-C ends it", place(path)),
         (None, true) => "tracer: every hook is attached, Ctrl-C ends it".into(),
         (None, false) => format!("tracer: ready, {some}, Ctrl-C ends it"),
     }
@@ -129,6 +134,8 @@ mod tests {
         assert_eq!(ready_text(None, &whole), "tracer: every hook is attached, Ctrl-C ends it");
         assert_eq!(ready_text(None, &part), "tracer: ready, 5 of 6 hooks, Ctrl-C ends it");
         assert_eq!(ready_text(file, &whole), "tracer: recording to f.trc, Ctrl-C ends it");
+        let stdout = Some(Path::new(STDIO));
+        assert_eq!(ready_text(stdout, &whole), "tracer: recording to standard output, Ctrl-C ends it");
         assert_eq!(ready_text(file, &part), "tracer: recording to f.trc, 5 of 6 hooks, Ctrl-C ends it");
     }
 }

@@ -49,7 +49,32 @@ fn doctor_names_every_hook() -> Result<()> {
     }
     let json = tracer::run(&["doctor", "--json"])?;
     ensure_code(&json, 0)?;
-    serde_json::from_slice::<serde_json::Value>(&json.stdout).context("doctor --json")?;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).context("doctor --json")?;
+    let checks = json["checks"].as_array().context("no checks")?;
+    let lines: Vec<_> = text.lines().collect();
+    ensure!(checks.len() == lines.len() && json["ready"] == true, "{json}\n{text}");
+    for (check, line) in checks.iter().zip(lines) {
+        ensure!(
+            check["blocks"] == false && line.starts_with(check["state"].as_str().unwrap_or("?")),
+            "{check}"
+        );
+    }
+    Ok(())
+}
+
+/// What is refused is said once, in words that do not change, and with nothing left dangling.
+#[test]
+fn doctor_explains_what_an_ordinary_user_lacks() -> Result<()> {
+    let stage = Stage::new()?;
+    let output = run_unprivileged(&stage, &["doctor"])?;
+    ensure_code(&output, 3)?;
+    let text = stdout(&output);
+    for line in text.lines() {
+        ensure!(line.starts_with("ok ") || line.starts_with("missing "), "another word: {line}");
+        ensure!(!line.trim_end().ends_with(';'), "dangling: {line}");
+        ensure!(line.matches("not permitted").count() <= 1, "said twice: {line}");
+    }
+    ensure!(stdout(&run_unprivileged(&stage, &["doctor"])?) == text, "another time it says something else");
     Ok(())
 }
 
@@ -74,6 +99,7 @@ fn wrong_usage_is_refused() -> Result<()> {
         &["watch", "--output", "yaml"],
         &["watch", "--for", "soon"],
         &["watch", "--ring-size", "3M"],
+        &["watch", "--for", "-1s"],
         &["no-such-command"],
         &["record"],
         &[],
@@ -131,6 +157,27 @@ fn watch_traces_just_a_command() -> Result<()> {
     ensure!(clients == ["/by-another", "/by-child"], "{clients:?}");
     ensure!(report.spans.iter().all(|span| span.target() != "/by-others"), "a request of another process");
     Ok(())
+}
+
+/// As with other programs that run one: a script may go on by what the command says.
+#[test]
+fn the_exit_code_of_a_command_is_passed_on() -> Result<()> {
+    let _stage = Stage::new()?;
+    for (script, code, words) in [
+        ("exit 0", 0, ""),
+        ("exit 7", 7, "tracer: the command ended with exit code 7"),
+        ("kill -9 $$", 137, "tracer: the command was killed by signal 9"),
+    ] {
+        let output = tracer::run(&["watch", "--", "sh", "-c", script])?;
+        ensure_code(&output, code)?;
+        let said: Vec<_> =
+            stderr(&output).lines().filter(|l| l.contains("the command")).map(str::to_owned).collect();
+        ensure!(said.concat() == words, "{script}: {said:?}");
+    }
+    // Ended by the tracer: what it makes of that is not its result.
+    let output =
+        tracer::run(&["watch", "--for", "300ms", "--", "sh", "-c", "trap 'exit 9' TERM; sleep 9 & wait"])?;
+    ensure_code(&output, 0)
 }
 
 #[test]

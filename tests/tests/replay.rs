@@ -1,12 +1,13 @@
 //! A recording: the same traffic gives the same spans, and a file that is none is refused in words.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracer_tests::servers::{self, Workers};
 use tracer_tests::{Connection, Daemon, Report, Stage, Tracer, environment, tracer};
 
@@ -174,5 +175,79 @@ fn a_damaged_recording_is_read_as_far_as_it_goes() -> Result<()> {
         ensure!(matches!(output.status.code(), Some(0 | 1)), "byte {at}: {} {stderr}", output.status);
         ensure!(!stderr.contains("panicked"), "byte {at}: {stderr}");
     }
+    Ok(())
+}
+
+/// `-` stands for standard output and standard input.
+#[test]
+fn a_recording_goes_through_a_pipe() -> Result<()> {
+    let stage = Stage::new()?;
+    let server = servers::node(&stage)?;
+    let mut command = Command::new(environment::tracer()?);
+    let mut recorder = Daemon::start(&stage, "recorder", {
+        command.args(["record", "-o", "-"]);
+        command
+    })?;
+    recorder.wait_until("word that it records", |it| it.stderr().contains("recording to standard output"))?;
+    Connection::open(&server.address)?.get("/piped")?;
+    end(recorder)?;
+    let mut replay = Command::new(environment::tracer()?);
+    replay.args(["replay", "--output", "json", "-"]);
+    let piped = replay.stdin(fs::File::open(stage.path("recorder.stdout"))?).output()?;
+    let report = report(&piped)?;
+    let spans = report.of(&server.pids());
+    ensure!(spans.len() == 1 && spans[0].target() == "/piped", "{spans:?}");
+    ensure!(!stage.path("-").exists(), "a file named - was made");
+    Ok(())
+}
+
+/// Whoever reads the recording has enough: that ends it, without a complaint.
+#[test]
+fn a_closed_pipe_ends_a_recording() -> Result<()> {
+    let _stage = Stage::new()?;
+    let mut command = Command::new(environment::tracer()?);
+    command.args(["record", "-o", "-", "--for", "10s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut recorder = command.spawn()?;
+    let mut magic = [0; 8];
+    // Dropped with the statement: that closes the pipe.
+    recorder.stdout.take().context("no stdout")?.read_exact(&mut magic)?;
+    let begin = Instant::now();
+    let ended = recorder.wait_with_output()?;
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success() && !stderr.contains("cannot"), "{}: {stderr}", ended.status);
+    ensure!(begin.elapsed() < Duration::from_secs(9), "the closed pipe did not end it");
+    Ok(())
+}
+
+/// Python's `pty` gives it a terminal: there a recording would only be noise, and none can be typed.
+#[test]
+fn a_terminal_is_refused() -> Result<()> {
+    let _stage = Stage::new()?;
+    let in_terminal = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    for (arguments, words) in [
+        (["record", "-o", "-"].as_slice(), "standard output is a terminal"),
+        (&["replay", "-"], "standard input is"),
+    ] {
+        let mut command = Command::new(environment::venv("python")?);
+        command.args(["-c", in_terminal]).arg(environment::tracer()?).args(arguments);
+        let output = command.stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.code() == Some(2) && said.contains(words), "{}: {said}", output.status);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_recording_that_is_there_is_kept_unless_forced() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("kept.trc");
+    fs::write(&file, "precious")?;
+    let path = file.to_string_lossy().into_owned();
+    let refused = tracer::run(&["record", "-o", &path, "--for", "100ms"])?;
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    ensure!(refused.status.code() == Some(2) && stderr.contains("--force"), "{}: {stderr}", refused.status);
+    ensure!(fs::read(&file)? == b"precious", "it was replaced");
+    let forced = tracer::run(&["record", "--force", "-o", &path, "--for", "100ms"])?;
+    ensure!(forced.status.success() && report(&replay(&file)?)?.stats["lost"] == 0, "{forced:?}");
     Ok(())
 }

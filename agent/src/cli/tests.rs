@@ -67,7 +67,9 @@ fn run_exports_and_shows_nothing() {
 fn record_writes_and_shows_nothing() {
     let got = trace(&["record", "-o", "f.trc", "--for", "1s"]);
     assert_eq!((got.outlets.view, got.outlets.otlp), (None, false));
-    assert_eq!(got.record, Some("f.trc".into()));
+    assert_eq!(got.record, Some(Record { path: "f.trc".into(), replace: false }));
+    let forced = trace(&["record", "--force", "-o", "-"]);
+    assert_eq!(forced.record, Some(Record { path: "-".into(), replace: true }));
 }
 
 #[test]
@@ -92,5 +94,23 @@ fn wrong_values_are_refused() {
     ] {
         let error = action(wrong).expect_err(&format!("{wrong:?}"));
         assert_eq!(error.exit_code(), 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_negative_value_is_called_wrong_and_no_option() {
+    for wrong in [
+        &["watch", "--for", "-1s"] as &[_],
+        &["record", "-o", "f", "--for", "-1"],
+        &["watch", "--slow", "-5ms"],
+        &["watch", "-p", "-1"],
+        &["watch", "--port", "-80"],
+        &["watch", "--status", "-1"],
+        &["watch", "--snap-len", "-256"],
+        &["watch", "--ring-size", "-64K"],
+    ] {
+        let error = action(wrong).expect_err(&format!("{wrong:?}")).to_string();
+        let value = wrong.last().unwrap();
+        assert!(error.starts_with(&format!("error: invalid value '{value}' for")), "{error}");
     }
 }

@@ -1,9 +1,10 @@
 //! Reading recordings, whoever wrote them.
 
-use super::{FORMAT_VERSION, FRAME_HEAD, MAGIC, MAX_FRAME, MAX_HEADER, frame};
+use super::{FORMAT_VERSION, FRAME_HEAD, MAGIC, MAX_FRAME, MAX_HEADER, STDIO, frame};
 use std::{
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, IsTerminal, Read},
+    os::fd::AsFd,
     path::Path,
 };
 use tracer_common::WIRE_VERSION;
@@ -24,6 +25,9 @@ pub enum ReadError {
         /// Why.
         reason: io::Error,
     },
+    /// Nobody wrote it there.
+    #[error("standard input is a terminal and a recording is no text: redirect it, or name a file")]
+    Terminal,
     /// Something else.
     #[error("{path} is not a tracer recording")]
     Foreign {
@@ -93,6 +97,13 @@ pub struct Reader {
     last_time: Time,
 }
 
+impl ReadError {
+    /// Whether another command line would help.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Terminal)
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader")
@@ -103,14 +114,24 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Opens a recording and reads its header.
+    /// Opens a recording, on standard input for [`STDIO`], and reads its header.
     ///
     /// # Errors
     /// When it cannot be read, is none, or one of another version.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let name = path.display().to_string();
+        let from_stdin = path == Path::new(STDIO);
+        let name = if from_stdin { "standard input".into() } else { path.display().to_string() };
         let unreadable = |reason| ReadError::Unreadable { path: name.clone(), reason };
-        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        if from_stdin && io::stdin().is_terminal() {
+            return Err(ReadError::Terminal);
+        }
+        // The descriptor, not the handle with a buffer of its own.
+        let file = if from_stdin {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(path)
+        };
+        let mut file = BufReader::new(file.map_err(unreadable)?);
         let config = read_head(&mut file, &name)?;
         let mut stream = Decoder::with_buffer(file).map_err(unreadable)?;
         stream.window_log_max(WINDOW_LOG).map_err(unreadable)?;

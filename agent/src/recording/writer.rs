@@ -1,11 +1,11 @@
 //! Writing recordings.
 
-use super::{FLUSH_EVERY_MS, FORMAT_VERSION, FRAME_HEAD, MAGIC, frame};
+use super::{FLUSH_EVERY_MS, FORMAT_VERSION, FRAME_HEAD, MAGIC, STDIO, frame};
 use rustix::fs::OFlags;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, BufWriter, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use tracer_common::WIRE_VERSION;
@@ -17,10 +17,39 @@ const LEVEL: i32 = 1;
 
 /// A recording cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {reason}")]
-pub struct WriteError {
-    path: String,
-    reason: String,
+pub enum WriteError {
+    /// A file of that name is there.
+    #[error("{path} is there already: name another file, or use --force to replace it")]
+    Exists {
+        /// The file.
+        path: String,
+    },
+    /// Nobody can read it there.
+    #[error("standard output is a terminal and a recording is no text: redirect it, or name a file")]
+    Terminal,
+    /// Whoever read it from standard output went away.
+    #[error("nobody reads the recording from standard output any more")]
+    ClosedPipe,
+    /// It cannot be written.
+    #[error("cannot write {path}: {reason}")]
+    Failed {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl WriteError {
+    /// Whether another command line would help.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Exists { .. } | Self::Terminal)
+    }
+
+    /// Whether the reader of standard output just went away, which is its right.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::ClosedPipe)
+    }
 }
 
 /// A recording in the making.
@@ -31,14 +60,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording, in place of a file that was there. Only its owner can read it, since it holds
-    /// what the applications said.
+    /// Begins a recording: in a file that only its owner can read, since it holds what the applications said,
+    /// or on standard output for [`STDIO`]. A file that is there is replaced only with `replace`.
     ///
     /// # Errors
-    /// When the file cannot be created or written.
-    pub fn create(path: &Path, config: &Config) -> Result<Self, WriteError> {
+    /// When the file is there, cannot be created or written; when standard output is a terminal.
+    pub fn create(path: &Path, replace: bool, config: &Config) -> Result<Self, WriteError> {
+        if path == Path::new(STDIO) && io::stdout().is_terminal() {
+            return Err(WriteError::Terminal);
+        }
         let begin = || {
-            let mut file = BufWriter::new(open(path)?);
+            let mut file = BufWriter::new(open(path, replace)?);
             file.write_all(&head(config)?)?;
             file.flush()?;
             Encoder::new(file, LEVEL)
@@ -104,11 +136,17 @@ impl Recorder {
 
 /// A new file in place of an old one, whose mode, owner and readers stay its own. Anything but a file is
 /// opened as it is, like `/dev/null`; a link is refused, as whoever made it would say what is overwritten.
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, replace: bool) -> io::Result<File> {
+    if path == Path::new(STDIO) {
+        return Ok(io::stdout().as_fd().try_clone_to_owned()?.into());
+    }
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     match fs::symlink_metadata(path).map(|there| there.file_type()) {
-        Ok(kind) if kind.is_symlink() => Err(io::Error::other("it is a symbolic link: name the file itself")),
+        Ok(kind) if kind.is_symlink() => {
+            Err(io::Error::other("it is a symbolic link: name the file itself, or - for standard output"))
+        }
+        Ok(kind) if kind.is_file() && !replace => Err(io::ErrorKind::AlreadyExists.into()),
         Ok(kind) if kind.is_file() => {
             fs::remove_file(path)?;
             options.create_new(true).open(path)
@@ -130,12 +168,18 @@ fn head(config: &Config) -> io::Result<Vec<u8>> {
 }
 
 fn failed(path: &Path, error: io::Error) -> WriteError {
-    let reason = if error.kind() == io::ErrorKind::StorageFull {
-        "no space left on the device; what was written before can be replayed. Free some space, or record to \
-         another place"
-            .into()
-    } else {
-        error.to_string()
-    };
-    WriteError { path: path.display().to_string(), reason }
+    let to_stdout = path == Path::new(STDIO);
+    let path = if to_stdout { "standard output".into() } else { path.display().to_string() };
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => WriteError::Exists { path },
+        io::ErrorKind::BrokenPipe if to_stdout => WriteError::ClosedPipe,
+        io::ErrorKind::StorageFull => WriteError::Failed {
+            path,
+            reason:
+                "no space left on the device; what was written before can be replayed. Free some space, or \
+                     record to another place"
+                    .into(),
+        },
+        _ => WriteError::Failed { path, reason: error.to_string() },
+    }
 }

@@ -1,0 +1,34 @@
+//! What the help says below the options.
+
+/// Of every command.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  ok
+  1  failed (also: spans were to be exported and none could be delivered; a recording ends early)
+  2  wrong usage: of an option, of an OTEL_* variable, or a recording's file that is there already
+  3  a privilege or a kernel feature is missing
+  4  reserved for findings: there are none yet
+A COMMAND that ends by itself with a code other than 0 gives its own, 128 + N when signal N killed it.
+
+Data goes to stdout, diagnostics to stderr. NO_COLOR is respected.";
+
+/// Of what shows spans.
+pub const FILTER_HELP: &str = "\
+Filters: a span is shown when it meets every condition given. The pretty view shows the whole
+trace of such a span, with what caused it and what it caused; json and OTLP carry just the spans
+that match.
+
+COMMAND starts when every hook is attached. Shown are the requests that its own process and its
+descendants send or receive, and the processes that a request caused them to launch: the command
+itself and what it launches on its own is not shown. Its standard output goes to stderr. When
+tracing ends first, it gets SIGTERM, and its exit code does not count.";
+
+/// Of what exports.
+pub const OTLP_HELP: &str = "\
+OTLP is set up by the standard variables (or their form for traces, OTEL_EXPORTER_OTLP_TRACES_*):
+  OTEL_EXPORTER_OTLP_ENDPOINT     http://localhost:4318, for grpc http://localhost:4317
+  OTEL_EXPORTER_OTLP_PROTOCOL     http/protobuf (default) or grpc
+  OTEL_EXPORTER_OTLP_HEADERS      key=value,key=value
+  OTEL_EXPORTER_OTLP_COMPRESSION  gzip or none
+  OTEL_EXPORTER_OTLP_TIMEOUT      milliseconds for a batch with all its retries, 10000
+  OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY   PEM files";
