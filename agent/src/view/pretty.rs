@@ -138,7 +138,7 @@ pub fn totals(summary: &Summary) -> String {
     let Summary { engine, shown, undescribed, export, cpu, rss_bytes } = summary;
     let mut text = format!("{} records, {} spans", engine.records, engine.spans);
     if *shown != engine.spans {
-        text += &format!(" ({shown} as asked for)");
+        text += &format!(" ({shown} match the filters)");
     }
     text += &format!(", {} lost", engine.lost);
     let causes: Vec<_> = lost::NAMES

@@ -197,7 +197,7 @@ fn the_last_line_is_the_summary() {
     };
     assert_eq!(
         totals(&summary),
-        "9 records, 4 spans (2 as asked for), 3 lost (1 data, 2 process), 6 processes undescribed; \
+        "9 records, 4 spans (2 match the filters), 3 lost (1 data, 2 process), 6 processes undescribed; \
          exported 1, failed 0, dropped 1; 1.50 s of CPU, 23 MB"
     );
     assert_eq!(totals(&Summary::default()), "0 records, 0 spans, 0 lost; 0.00 s of CPU, 0 MB");
