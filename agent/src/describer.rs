@@ -1,8 +1,8 @@
 //! Reading `/proc` beside the live loop.
 //!
-//! A process can make whoever reads its command line wait for its own memory (pages of a FUSE file): that
-//! must hold up neither the loop nor the ring buffer that it empties. So one thread of its own reads, and
-//! both ways to and from it are bounded. Who cannot be described in time goes without, and is counted.
+//! Reading takes some 100 µs, and as long as a process pleases whose memory map is locked: that must hold up
+//! neither the loop nor the ring buffer that it empties. So one thread of its own reads, and both ways to and
+//! from it are bounded. Who cannot be described in time goes without, and is counted.
 
 use anyhow::{Context, Result};
 use std::{

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tracer_tests::servers::{self, Workers};
-use tracer_tests::{Address, Connection, Report, Span, Stage, Tracer};
+use tracer_tests::{Address, Connection, Report, Span, Stage, Tracer, environment};
 
 /// Fails with every attribute that is not as expected; `null` stands for one that must not be there.
 fn ensure_attributes(span: &Span, expected: &Value) -> Result<()> {
@@ -119,5 +119,27 @@ fn of_a_client_that_is_gone() -> Result<()> {
     ensure!(own.len() == 10, "{} CLIENT spans", own.len());
     let unknown = own.iter().find(|span| span.json["resource"]["process.executable.name"] != "bash");
     ensure!(unknown.is_none(), "not known to be bash: {:?}", unknown.map(|span| &span.json["resource"]));
+    Ok(())
+}
+
+/// Whoever has a parent says how it was found, in a word that README.md explains, and how sure that is.
+#[test]
+fn of_the_links() -> Result<()> {
+    let stage = Stage::new()?;
+    let app = servers::werkzeug(&stage)?;
+    let front = servers::nginx_before(&stage, &app)?;
+    let tracer = Tracer::watch(&stage, &[])?;
+    Connection::open(&front.address)?.get("/linked/launch-id")?;
+    let report = tracer.stop()?;
+    let readme = std::fs::read_to_string(environment::workspace().join("README.md"))?;
+    let linked: Vec<_> = report.spans.iter().filter(|span| span.parent.is_some()).collect();
+    ensure!(linked.len() >= 4, "{linked:?}");
+    for span in linked {
+        let method = span.text("tracer.link.method").context("no method")?;
+        ensure!(readme.contains(&format!("\n| `{method}` | ")), "README.md does not explain {method}");
+        let confidence = span.json["attributes"]["tracer.link.confidence"].as_f64();
+        ensure!(confidence.is_some_and(|sure| (0.8..=1.0).contains(&sure)), "{}", span.json);
+        ensure!(span.number("tracer.link.candidates").is_none_or(|many| many > 1), "{}", span.json);
+    }
     Ok(())
 }
