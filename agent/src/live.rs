@@ -3,7 +3,7 @@
 use crate::{
     clock,
     command::{Command, Ending},
-    pipeline::{Error, Pipeline},
+    pipeline::{Error, Pipeline, Wish},
     source::{Lost, Source},
 };
 use std::{
@@ -100,8 +100,11 @@ fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -
         }
     });
     result?;
-    for (id, inode) in pipeline.take_mutes() {
-        source.mute(id, inode);
+    for wish in pipeline.take_wishes() {
+        match wish {
+            Wish::Mute { id, inode } => source.mute(id, inode),
+            Wish::Watch(pid) => source.watch(pid),
+        }
     }
     if clock::now() >= *lost_due {
         report_lost(source, pipeline)?;
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn what_came_before_the_end_is_still_handled() {
         let records = std::iter::repeat_n(fork(1, 2), BUDGET + 1).collect();
-        let mut source = FakeSource { records, lost: [1, 0, 2, 0], ..FakeSource::default() };
+        let mut source = FakeSource { records, lost: [1, 0, 2, 0, 0], ..FakeSource::default() };
         let mut pipeline = Pipeline::new(Engine::new(Config::default()));
         run(&mut source, &mut pipeline, Until::new(stopped(), None, None)).unwrap();
         assert!(source.records.is_empty());

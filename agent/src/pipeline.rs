@@ -1,7 +1,7 @@
 //! The one way of a fact through the agent, live and on replay.
 //!
 //! An input is recorded, handled by the engine, and what follows from it is drained at once: spans to the
-//! view and the exporter, questions to whoever reads `/proc`, mutes to whoever asks for them. An answer is a
+//! view and the exporter, questions to whoever reads `/proc`, wishes to the kernel side. An answer is a
 //! further input, recorded when it comes. On replay there is nobody to answer: the recording holds the answers
 //! and the ticks.
 
@@ -16,8 +16,22 @@ use crate::{
 use std::{io, sync::Arc};
 use tracer_engine::{Engine, Input, Output, Span, Time};
 
-/// Mutes kept until the live loop takes them, which it does after every drain; muting is only a saving.
-const MAX_MUTES: usize = 4096;
+/// Wishes kept until the live loop takes them, which it does after every drain; none is needed to be right.
+const MAX_WISHES: usize = 4096;
+
+/// What the engine wants of the kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// No more bytes of the socket with this [`tracer_common::Sock::id`] and inode.
+    Mute {
+        /// Identity.
+        id: u64,
+        /// Inode.
+        inode: u64,
+    },
+    /// Which threads of this process wake each other.
+    Watch(u32),
+}
 
 /// Why the way of a fact ended.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +76,7 @@ pub struct Pipeline {
     /// The reader of the view went away; said when the batch is through.
     view_closed: bool,
     exporter: Option<Exporter>,
-    mutes: Vec<(u64, u64)>,
+    wishes: Vec<Wish>,
     shown: u64,
 }
 
@@ -77,7 +91,7 @@ impl Pipeline {
             view: None,
             view_closed: false,
             exporter: None,
-            mutes: Vec::new(),
+            wishes: Vec::new(),
             shown: 0,
         }
     }
@@ -148,9 +162,9 @@ impl Pipeline {
         self.engine.poll_timeout()
     }
 
-    /// Sockets whose bytes are no longer wanted, as id and inode, since the last call.
-    pub fn take_mutes(&mut self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut self.mutes)
+    /// What the engine wants of the kernel side, since the last call.
+    pub fn take_wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
     }
 
     /// Takes the answers about processes that have come. Whether more are to come.
@@ -210,8 +224,14 @@ impl Pipeline {
                 Ok(())
             }
             Output::Mute { id, inode } => {
-                if self.mutes.len() < MAX_MUTES {
-                    self.mutes.push((id, inode));
+                if self.wishes.len() < MAX_WISHES {
+                    self.wishes.push(Wish::Mute { id, inode });
+                }
+                Ok(())
+            }
+            Output::WatchThreads(pid) => {
+                if self.wishes.len() < MAX_WISHES {
+                    self.wishes.push(Wish::Watch(pid));
                 }
                 Ok(())
             }

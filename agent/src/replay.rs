@@ -48,8 +48,8 @@ fn feed(reader: &mut Reader, pipeline: &mut Pipeline) -> Result<Option<ReadError
             Err(error) => return Ok(Some(error)),
         };
         pipeline.feed(input, now)?;
-        // Nobody to mute.
-        drop(pipeline.take_mutes());
+        // Nobody to grant them.
+        drop(pipeline.take_wishes());
         if now >= settle_due {
             pipeline.settle(now)?;
             settle_due = now.plus_ms(SETTLE_MS);

@@ -24,6 +24,9 @@ pub trait Source {
 
     /// Wants no more bytes of the socket with this [`tracer_common::Sock::id`] and inode.
     fn mute(&mut self, id: u64, inode: u64);
+
+    /// Wants to know which threads of this process wake each other.
+    fn watch(&mut self, pid: u32);
 }
 
 /// What the kernel side has to know before it starts.
@@ -77,6 +80,12 @@ impl Source for Kernel {
     fn mute(&mut self, id: u64, inode: u64) {
         Kernel::mute(self, id, inode);
     }
+
+    fn watch(&mut self, pid: u32) {
+        if let Err(problem) = Kernel::watch(self, pid) {
+            say(&format!("tracer: without work that one thread hands to another: {problem:#}"));
+        }
+    }
 }
 
 /// Tests' own source: hands out what it was given, and remembers what it was told.
@@ -89,6 +98,8 @@ pub struct FakeSource {
     pub lost: Lost,
     /// Sockets that were muted.
     pub muted: Vec<(u64, u64)>,
+    /// Processes that were watched.
+    pub watched: Vec<u32>,
 }
 
 #[cfg(test)]
@@ -109,5 +120,9 @@ impl Source for FakeSource {
 
     fn mute(&mut self, id: u64, inode: u64) {
         self.muted.push((id, inode));
+    }
+
+    fn watch(&mut self, pid: u32) {
+        self.watched.push(pid);
     }
 }

@@ -61,7 +61,7 @@ pub fn fork(parent: u32, child_pid: u32) -> Vec<u8> {
     let len = size_of::<Fork>() as u32;
     let header =
         Header { kind: kind::FORK, version: WIRE_VERSION, len, time_ns: 1, pid: parent, tid: parent };
-    Fork { header, child_pid, pad: 0 }.as_bytes().to_vec()
+    Fork { header, child_pid, child_tid: child_pid }.as_bytes().to_vec()
 }
 
 /// Process 812 receives or sends `bytes` at `offset` of its connection from port 51234 to 8080.

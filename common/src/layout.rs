@@ -30,6 +30,7 @@ pub struct KernelLayout {
     /// The `sockaddr_un`'s `sun_path` in a `struct unix_address`.
     pub unix_address_path: u32,
     pub task_tgid: u32,
+    pub task_pid: u32,
     pub task_real_parent: u32,
     pub task_mm: u32,
     pub task_files: u32,

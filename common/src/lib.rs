@@ -16,7 +16,7 @@ pub use socket::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of all layouts in this crate; written into every recording.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 /// The kinds of record, as they stand in [`Header::kind`].
 pub mod kind {
@@ -26,12 +26,14 @@ pub mod kind {
     pub const TCP_STATE: u16 = 2;
     /// [`UnixSeen`](super::UnixSeen): a unix stream socket moved its first bytes.
     pub const UNIX_SEEN: u16 = 3;
-    /// [`Fork`](super::Fork): a process (not a thread) was forked.
+    /// [`Fork`](super::Fork): a process was forked, or a thread began.
     pub const FORK: u16 = 4;
     /// [`Exec`](super::Exec): a process changed its image.
     pub const EXEC: u16 = 5;
     /// [`Exit`](super::Exit): a thread ended, maybe its process with it.
     pub const EXIT: u16 = 6;
+    /// [`Wake`](super::Wake): a thread woke another one of its process.
+    pub const WAKE: u16 = 7;
 }
 
 /// The start of every record.
@@ -56,7 +58,7 @@ const _: () = assert!(size_of::<Header>() == 24);
 
 /// Causes for which the kernel side has no record to show, indexes into its counters.
 pub mod lost {
-    // Each of the first three counts the times, too, that the kernel left a program out because the same
+    // Each but the last counts the times, too, that the kernel left a program out because the same
     // program was running already on that CPU (an interrupt in the middle of it).
     /// The ring buffer had no room for a socket's data.
     pub const DATA: u32 = 0;
@@ -64,10 +66,12 @@ pub mod lost {
     pub const CONNECTION: u32 = 1;
     /// The ring buffer had no room for a fork, exec or exit.
     pub const PROCESS: u32 = 2;
+    /// The ring buffer had no room for a thread that woke another one.
+    pub const WAKE: u32 = 3;
     /// A kernel field could not be read, so the record was not written.
-    pub const UNREADABLE: u32 = 3;
+    pub const UNREADABLE: u32 = 4;
     /// Number of causes.
-    pub const CAUSES: u32 = 4;
+    pub const CAUSES: u32 = 5;
     /// Names for people, in the order of the indexes.
-    pub const NAMES: [&str; CAUSES as usize] = ["data", "connection", "process", "unreadable"];
+    pub const NAMES: [&str; CAUSES as usize] = ["data", "connection", "process", "wake", "unreadable"];
 }

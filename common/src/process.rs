@@ -8,19 +8,35 @@ pub const MAX_ARGS: usize = 4096;
 /// Upper bound of the bytes of the file name in an [`Exec`].
 pub const MAX_FILENAME: usize = 256;
 
-/// A process was forked (`sched_process_fork`); new threads are not reported. The header names the
-/// thread that forked, also under `CLONE_PARENT`.
+/// A process was forked, or a thread began (`sched_process_fork`). The header names the thread that did it,
+/// also under `CLONE_PARENT`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Fork {
     /// Header.
     pub header: Header,
-    /// The new process.
+    /// The new process; of a thread the header's own.
     pub child_pid: u32,
+    /// The new thread; of a process its number.
+    pub child_tid: u32,
+}
+const _: () = assert!(size_of::<Fork>() == 32);
+
+/// A thread in a `futex` call woke another thread of its process (`sched_waking`). Reported for processes of
+/// which the agent wants to know.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Wake {
+    /// Header; names the waking thread.
+    pub header: Header,
+    /// Place in the process's memory that the two meet at.
+    pub futex: u64,
+    /// The woken thread.
+    pub woken_tid: u32,
     /// Zero.
     pub pad: u32,
 }
-const _: () = assert!(size_of::<Fork>() == 32);
+const _: () = assert!(size_of::<Wake>() == 40);
 
 /// What an open file descriptor leads to, in the kernel's own terms; all zero when it is closed.
 #[repr(C)]

@@ -4,6 +4,7 @@
 #![no_main]
 
 mod connection;
+mod handover;
 mod kernel;
 mod maps;
 mod process;
@@ -33,7 +34,7 @@ fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
-    process::forked(ctx.arg(0), ctx.arg(1));
+    process::forked(ctx.arg(1));
     0
 }
 
@@ -46,6 +47,12 @@ fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     process::exited(ctx.arg(0));
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_waking")]
+fn sched_waking(ctx: RawTracePointContext) -> i32 {
+    handover::waking(ctx.arg(0));
     0
 }
 

@@ -35,6 +35,11 @@ pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768,
 #[map]
 pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
 
+/// Processes whose threads' wake-ups are reported, written by the agent. Past the bound the least used one
+/// is reported no more.
+#[map]
+pub static WATCHED: LruHashMap<u32, u8> = LruHashMap::with_max_entries(1024, 0);
+
 /// 1 once the programs see the birth and the end of every TCP socket, so that what [`SOCKETS`] says of one
 /// may be believed. Set by the agent.
 #[map]

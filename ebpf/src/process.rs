@@ -32,16 +32,13 @@ const SB_KERNMOUNT: u64 = 1 << 22;
 /// `SIGNAL_GROUP_EXIT`.
 const SIGNAL_GROUP_EXIT: u32 = 4;
 
-/// `sched_process_fork`, in the thread that forked.
+/// `sched_process_fork`, in the thread that forked or began another.
 #[inline(always)]
-pub fn forked(parent: u64, child: u64) {
-    let ids =
-        (Address(parent).read::<u32>(layout!(task_tgid)), Address(child).read::<u32>(layout!(task_tgid)));
-    let (Some(parent), Some(child_pid)) = ids else { return count_lost(lost::UNREADABLE) };
-    if parent == child_pid {
-        return; // a thread
-    }
-    let record = Fork { header: header(kind::FORK, size_of::<Fork>()), child_pid, pad: 0 };
+pub fn forked(child: u64) {
+    let child = Address(child);
+    let ids = (child.read::<u32>(layout!(task_tgid)), child.read::<u32>(layout!(task_pid)));
+    let (Some(child_pid), Some(child_tid)) = ids else { return count_lost(lost::UNREADABLE) };
+    let record = Fork { header: header(kind::FORK, size_of::<Fork>()), child_pid, child_tid };
     // SAFETY: a value on the stack, and its own size.
     unsafe { deliver((&raw const record).cast(), size_of::<Fork>(), lost::PROCESS) };
 }

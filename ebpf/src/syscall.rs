@@ -38,6 +38,7 @@ const RECVFROM: u64 = 45;
 const SENDMSG: u64 = 46;
 const RECVMSG: u64 = 47;
 const SENDMMSG_NR: u64 = 307;
+const FUTEX: u64 = 202;
 const PREADV2: u64 = 327;
 const PWRITEV2: u64 = 328;
 
@@ -57,6 +58,17 @@ struct MsgHdr {
 }
 /// Size of a `struct mmsghdr`.
 const MMSGHDR: u64 = 64;
+
+/// The address that the running thread gave to the `futex` call it is in; nothing when it is in none.
+#[inline(always)]
+pub fn futex() -> Option<u64> {
+    // SAFETY: see `current`.
+    let (ax, number, first) = unsafe {
+        let regs = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs;
+        ((*regs).rax as i64, (*regs).orig_rax, (*regs).rdi)
+    };
+    (ax == ENOSYS && number == FUTEX).then_some(first)
+}
 
 /// The number of the system call that the running thread is in, [`NONE`] for none, and its buffers.
 ///

@@ -113,6 +113,7 @@ impl Engine {
             Record::Data(data, bytes) => self.data(&data, bytes),
             Record::TcpState(state) => self.tcp_state(&state),
             Record::UnixSeen(seen) => self.unix_seen(&seen),
+            Record::Wake(wake) => self.world.woke(&wake),
             Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
             Record::Exec(exec, file, args) => self.world.executed(&exec, file, args, op(&exec.header)),
             Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),

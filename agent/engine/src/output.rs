@@ -39,6 +39,9 @@ pub enum Output {
         /// [`tracer_common::Sock::inode`].
         inode: u64,
     },
+    /// Please report the [`Wake`](tracer_common::Wake)s of this process: its threads hand requests to each
+    /// other.
+    WatchThreads(u32),
 }
 
 /// `SpanKind` of OpenTelemetry.

@@ -1,6 +1,6 @@
 //! Bytes of a record into its parts. The bytes may be a stranger's: a recording from anywhere.
 
-use tracer_common::{Data, Exec, Exit, Fork, Header, TcpState, UnixSeen, WIRE_VERSION, kind};
+use tracer_common::{Data, Exec, Exit, Fork, Header, TcpState, UnixSeen, WIRE_VERSION, Wake, kind};
 use zerocopy::FromBytes;
 
 /// One record, its tail cut to what its own lengths say.
@@ -12,12 +12,14 @@ pub enum Record<'a> {
     TcpState(TcpState),
     /// A unix socket was first seen.
     UnixSeen(UnixSeen),
-    /// A process was forked.
+    /// A process was forked, or a thread began.
     Fork(Fork),
     /// A process changed its image; file name and arguments.
     Exec(Exec, &'a [u8], &'a [u8]),
     /// A thread ended.
     Exit(Exit),
+    /// A thread woke another one.
+    Wake(Wake),
 }
 
 /// Decodes a record; nothing when it is cut short, of an unknown kind or of another version.
@@ -42,6 +44,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
             let (filename, tail) = tail.split_at_checked(exec.filename_len.into())?;
             Some(Record::Exec(exec, filename, tail.get(..exec.args_len.into())?))
         }
+        kind::WAKE => Some(Record::Wake(Wake::read_from_prefix(bytes).ok()?.0)),
         kind::EXIT => Some(Record::Exit(Exit::read_from_prefix(bytes).ok()?.0)),
         _ => None,
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 use crate::{ids::Identity, stats::Stats};
 use std::collections::VecDeque;
-use tracer_common::{Exec, Exit, Fork};
+use tracer_common::{Exec, Exit, Fork, Wake};
 
 /// Most bytes that all connections together keep of what is unfinished: heads, responses whose request has
 /// not come yet, operations that came early, pipelined requests. Such last for the length of an operation, a
@@ -124,7 +124,11 @@ impl World {
                 Cause::Nothing
             }
             Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),
-            Origin::Serving(evidence) => self.causes.judge(*evidence, words, &self.graph),
+            Origin::Serving(evidence) => {
+                let cause = self.causes.judge(*evidence, words, &self.graph);
+                self.outputs.extend(self.causes.take_watch().map(Output::WatchThreads));
+                cause
+            }
         }
     }
 
@@ -202,8 +206,16 @@ impl World {
         self.tasks.described(facts);
     }
 
-    /// A process was forked.
+    /// A thread woke another one.
+    pub fn woke(&mut self, wake: &Wake) {
+        self.causes.woke(wake, &mut self.graph);
+    }
+
+    /// A process was forked, or a thread began.
     pub fn forked(&mut self, fork: &Fork, op: Op) {
+        if fork.child_pid == op.pid {
+            return self.causes.threads.began(op.tid, fork.child_tid);
+        }
         // The record of an exit was lost, and the number is used again.
         if let Some(launch) = self.tasks.launch(fork.child_pid) {
             self.graph.end(launch, op.time, self.now);

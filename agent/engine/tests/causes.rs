@@ -186,6 +186,66 @@ fn a_thread_that_is_handed_a_request_answers_it_next() {
     assert_eq!(brief(&mut s), ["/a < /two next_answer", "/b < /one next_answer", "/c < /two next_answer"]);
 }
 
+/// Threads that read a request each, and a pool that makes the calls. `done` says at which place in memory
+/// the pool's thread wakes the one that waits for it.
+fn pool(s: &mut Scene, rounds: usize, done: impl Fn(usize) -> u64) -> Vec<(String, String, String, f64)> {
+    let workers = [Thread(20, 30), Thread(20, 31)];
+    for round in 0..rounds {
+        let conns = [read(s, ONE, "/one"), read(s, TWO, "/two")];
+        for (thread, worker) in [ONE, TWO].into_iter().zip(workers) {
+            s.wake(thread, worker, 0x7000_0000);
+        }
+        for (n, (thread, worker)) in [ONE, TWO].into_iter().zip(workers).enumerate() {
+            call(s, worker, if thread == ONE { "/for-one" } else { "/for-two" });
+            s.wake(worker, thread, done(2 * round + n));
+        }
+        s.send(ONE, conns[0], Server, OK);
+        s.send(TWO, conns[1], Server, OK);
+    }
+    calls(s)
+}
+
+#[test]
+fn work_that_is_handed_to_another_thread_and_back() {
+    let mut s = Scene::new();
+    let calls = pool(&mut s, 20, |n| 0x1_0000 + 0x100 * n as u64);
+    // The words say nothing: `for` is common, and so are `one` and `two`.
+    let wrong = calls.iter().filter(|(call, parent, ..)| call.replace("/for-", "/") != *parent).count();
+    assert_eq!(wrong, 0, "{calls:?}");
+    assert!(calls[20..].iter().all(|(.., confidence)| *confidence > 0.95));
+    assert!(s.outputs.contains(&tracer_engine::Output::WatchThreads(20)), "the engine asked for it");
+}
+
+#[test]
+fn threads_that_wake_each_other_at_a_lock_hand_nothing_over() {
+    let mut s = Scene::new();
+    const LOCK: u64 = 0x2000;
+    let worker = Thread(20, 30);
+    let conns = [read(&mut s, ONE, "/aa"), read(&mut s, TWO, "/bb")];
+    s.wake(ONE, TWO, LOCK);
+    for thread in [ONE, TWO, ONE] {
+        s.wake(thread, worker, LOCK + 8);
+        call(&mut s, worker, "/x");
+        s.wake(worker, thread, LOCK);
+    }
+    s.send(ONE, conns[0], Server, OK);
+    s.send(TWO, conns[1], Server, OK);
+    assert_eq!(brief(&mut s), ["/x < - "; 3]);
+}
+
+#[test]
+fn a_thread_that_was_begun_for_a_request() {
+    let mut s = Scene::new();
+    let conns = [read(&mut s, ONE, "/aa"), read(&mut s, TWO, "/bb")];
+    s.begin_thread(TWO, 40);
+    s.begin_thread(Thread(20, 40), 41);
+    call(&mut s, Thread(20, 41), "/x");
+    call(&mut s, Thread(20, 40), "/y");
+    s.send(ONE, conns[0], Server, OK);
+    s.send(TWO, conns[1], Server, OK);
+    assert_eq!(brief(&mut s), ["/x < /bb thread", "/y < /bb thread"]);
+}
+
 #[test]
 fn the_only_open_request() {
     let mut s = Scene::new();

@@ -29,6 +29,8 @@ pub struct Hook {
     pub essential: bool,
     /// What is counted when it could not run: an index of [`lost`].
     pub cause: u32,
+    /// Whether it attaches only once it is wanted: it fires often, whoever is traced.
+    pub on_demand: bool,
     /// Fields it reads, as prefixes of [`layout`]'s names.
     fields: &'static [&'static str],
 }
@@ -43,7 +45,8 @@ pub const HOOKS: &[Hook] = &[
         gives: "which thread forked a process",
         essential: false,
         cause: lost::PROCESS,
-        fields: &["task_struct.tgid"],
+        on_demand: false,
+        fields: &["task_struct.tgid", "task_struct.pid"],
     },
     Hook {
         name: "sched_process_exec",
@@ -51,6 +54,7 @@ pub const HOOKS: &[Hook] = &[
         gives: "process launches",
         essential: false,
         cause: lost::PROCESS,
+        on_demand: false,
         fields: &[
             "task_struct.",
             "cred.",
@@ -70,6 +74,7 @@ pub const HOOKS: &[Hook] = &[
         gives: "exit codes",
         essential: false,
         cause: lost::PROCESS,
+        on_demand: false,
         fields: &["task_struct.signal", "task_struct.exit_code", "signal_struct."],
     },
     Hook {
@@ -78,6 +83,7 @@ pub const HOOKS: &[Hook] = &[
         gives: "begin and end of connections, and which thread connected",
         essential: false,
         cause: lost::CONNECTION,
+        on_demand: false,
         fields: SOCKET_FIELDS,
     },
     Hook {
@@ -86,6 +92,7 @@ pub const HOOKS: &[Hook] = &[
         gives: "what is sent",
         essential: true,
         cause: lost::DATA,
+        on_demand: false,
         fields: SOCKET_FIELDS,
     },
     Hook {
@@ -94,7 +101,17 @@ pub const HOOKS: &[Hook] = &[
         gives: "what is received",
         essential: true,
         cause: lost::DATA,
+        on_demand: false,
         fields: SOCKET_FIELDS,
+    },
+    Hook {
+        name: "sched_waking",
+        since: "4.3",
+        gives: "work that one thread hands to another",
+        essential: false,
+        cause: lost::WAKE,
+        on_demand: true,
+        fields: &["task_struct.tgid", "task_struct.pid"],
     },
 ];
 
@@ -203,6 +220,16 @@ fn attach(ebpf: &mut Ebpf, hook: &'static Hook, missing: &[&'static str]) -> Res
     let program: &mut RawTracePoint =
         ebpf.program_mut(hook.name).context("not in this binary")?.try_into().context("of another type")?;
     program.load().map_err(explain_load)?;
+    if hook.on_demand { Ok(()) } else { attach_loaded(ebpf, hook) }
+}
+
+/// Attaches a hook that is loaded.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn attach_loaded(ebpf: &mut Ebpf, hook: &Hook) -> Result<()> {
+    let program: &mut RawTracePoint =
+        ebpf.program_mut(hook.name).context("not in this binary")?.try_into().context("of another type")?;
     program.attach(hook.name).map_err(|error| explain_attach(hook, error))?;
     Ok(())
 }

@@ -59,6 +59,7 @@ rules! {
     unix_address_len = + "unix_address" . "len";
     unix_address_path = + "unix_address" . "name" + "sockaddr_un" . "sun_path";
     task_tgid = + "task_struct" . "tgid";
+    task_pid = + "task_struct" . "pid";
     task_real_parent = + "task_struct" . "real_parent";
     task_mm = + "task_struct" . "mm";
     task_files = + "task_struct" . "files";

@@ -9,7 +9,7 @@ use aya::{
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::ProgramFd,
 };
-pub use hooks::{Attached, Options};
+pub use hooks::{Attached, Hook, Options};
 use rustix::{event::epoll, fs::Timespec};
 use std::{
     fs,
@@ -28,8 +28,11 @@ pub struct Kernel {
     programs: Vec<(&'static str, ProgramFd)>,
     missed_before: [u64; lost::CAUSES as usize],
     bursts: OwnedFd,
+    watched: HashMap<MapData, u32, u8>,
+    /// Hooks that attach only once they are wanted, and are not yet.
+    on_demand: Vec<&'static Hook>,
     // Last: the programs detach when it is dropped.
-    _ebpf: aya::Ebpf,
+    ebpf: aya::Ebpf,
 }
 
 impl Kernel {
@@ -55,12 +58,18 @@ impl Kernel {
             bursts: watch(&ring).context("cannot wait for the ring buffer")?,
             ring,
             muted: take("MUTED")?.try_into()?,
+            watched: take("WATCHED")?.try_into()?,
             lost: take("LOST")?.try_into()?,
             lost_before: Default::default(),
             programs,
             missed_before: Default::default(),
+            on_demand: hooks
+                .iter()
+                .filter(|a| a.hook.on_demand && a.problem.is_none())
+                .map(|a| a.hook)
+                .collect(),
             hooks,
-            _ebpf: ebpf,
+            ebpf,
         })
     }
 
@@ -117,6 +126,19 @@ impl Kernel {
             *known = total.max(*known);
         }
         missed
+    }
+
+    /// Wants to know which threads of a process wake each other.
+    ///
+    /// # Errors
+    /// When the kernel does not attach what is needed for it.
+    pub fn watch(&mut self, pid: u32) -> Result<()> {
+        for hook in std::mem::take(&mut self.on_demand) {
+            hooks::attach_loaded(&mut self.ebpf, hook)?;
+        }
+        // A full or failing map means a few links less.
+        let _ = self.watched.insert(pid, 1, 0);
+        Ok(())
     }
 
     /// Wants no more bytes of a socket.

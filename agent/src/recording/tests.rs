@@ -29,7 +29,7 @@ fn inputs(record: &[u8]) -> [(Input<'_>, Time); 4] {
     [
         (Input::Record(record), Time(10)),
         (Input::Process(facts()), Time(11)),
-        (Input::Lost([1, 2, 3, u64::MAX]), Time(12)),
+        (Input::Lost([1, 2, 3, 4, u64::MAX]), Time(12)),
         (Input::Tick, Time(13)),
     ]
 }
@@ -168,7 +168,7 @@ fn a_stranger_is_refused_with_its_reason() {
     assert_eq!(
         open(&|b| b[10] = 77),
         format!(
-            "{path} holds records of version 77, this tracer reads version 1: use the tracer that wrote it"
+            "{path} holds records of version 77, this tracer reads version 2: use the tracer that wrote it"
         )
     );
     assert!(open(&|b| b[12..16].copy_from_slice(&u32::MAX.to_le_bytes())).contains("header"));

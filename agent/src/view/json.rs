@@ -264,7 +264,7 @@ mod tests {
             engine: Stats {
                 records: 9,
                 lost: 3,
-                lost_by_cause: [1, 0, 2, 0],
+                lost_by_cause: [1, 0, 2, 0, 0],
                 spans: 4,
                 boundaries_lost: 5,
                 ..Stats::default()
@@ -284,7 +284,7 @@ mod tests {
             json!({
                 "type": "stats", "records": 9, "lost": 3, "spans": 4, "spans_shown": 2, "findings": 0,
                 "undescribed": 6,
-                "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "unreadable": 0},
+                "lost_by_cause": {"data": 1, "connection": 0, "process": 2, "wake": 0, "unreadable": 0},
                 "cpu_seconds": 1.5, "rss_bytes": 4096, "export": {"exported": 1, "failed": 0, "dropped": 1},
             })
         );

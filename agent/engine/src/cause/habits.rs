@@ -7,6 +7,10 @@ pub enum Clue {
     OwnThread,
     /// The thread has read no request that is open, but the answer to another call for this one.
     Handed,
+    /// The thread, which reads no requests itself, was begun by one that works on this request.
+    Begun,
+    /// The same, but woken by such a one.
+    Woken,
     /// The thread began the call's connection while it was busy with this request.
     Connect,
     /// The thread has read the request, or the answer to another call for it, and did nothing else since.
@@ -15,6 +19,10 @@ pub enum Clue {
     EarlierRead,
     /// The thread, which never has two requests open at once, answered this request next after the call.
     OwnAnswer,
+    /// After the call the thread woke the one that works on this request.
+    Woke,
+    /// The same, but it made other calls in between.
+    WokeLater,
     /// The thread's next act after it read the call's answer was to answer this request.
     NextAnswer,
     /// It answered this request next, but did other things before.
@@ -22,7 +30,7 @@ pub enum Clue {
 }
 
 /// Number of [`Clue`]s.
-const CLUES: usize = 8;
+const CLUES: usize = 12;
 /// Counts are halved when they reach this, so that what a process did long ago fades.
 const MEMORY: f64 = 512.0;
 
@@ -32,10 +40,11 @@ impl Clue {
     const fn prior(self) -> (f64, f64) {
         match self {
             Self::OwnThread => (199.0, 1.0),
-            Self::Connect => (19.0, 1.0),
+            Self::Connect | Self::Begun => (19.0, 1.0),
+            Self::Woken | Self::Woke => (2.0, 1.0),
             Self::LastRead | Self::NextAnswer => (5.0, 0.9),
             Self::EarlierRead => (0.8, 1.2),
-            Self::Handed => (1.0, 1.0),
+            Self::Handed | Self::WokeLater => (1.0, 1.0),
             Self::OwnAnswer => (29.0, 1.0),
             Self::LaterAnswer => (0.6, 1.4),
         }

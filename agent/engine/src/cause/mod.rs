@@ -33,8 +33,9 @@ use crate::{
 };
 use habits::Habits;
 use rustc_hash::FxHashMap;
-use threads::Threads;
+use threads::{Next, Threads};
 use tokens::Token;
+use tracer_common::Wake;
 use weigh::{MIN_CONFIDENCE, SURE, Verdict, weigh};
 use workload::Workload;
 
@@ -66,6 +67,8 @@ pub struct Causes {
     /// What the threads did last.
     pub threads: Threads,
     workloads: FxHashMap<u32, Workload>,
+    /// Processes of which the wake-ups of threads are of interest.
+    watch: Vec<u32>,
     /// Calls and launches of processes that had requests open, for which no cause was sure enough.
     pub undecided: u64,
 }
@@ -79,7 +82,7 @@ impl Causes {
                 return;
             }
         }
-        self.threads.reads(tid, behind);
+        self.threads.reads(tid, node, behind);
         self.workloads.entry(pid).or_default().begin(node, tid);
     }
 
@@ -131,32 +134,68 @@ impl Causes {
             evidence.content = workload.shared(&words.tokens(), head);
         }
         evidence.thread = resolve(&evidence, graph);
+        let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
         match weigh(&evidence, &workload.habits, |_| false) {
-            Some(verdict) if verdict.confidence >= SURE => {
+            Some(verdict) if verdict.confidence >= SURE && !waits => {
                 learn(&mut workload.habits, &evidence, verdict);
                 Cause::Known(verdict.node, link(&evidence, verdict))
             }
-            _ => Cause::Open(Box::new(evidence)),
+            _ => {
+                let handed =
+                    matches!(evidence.thread, None | Some((_, Clue::Handed | Clue::Begun | Clue::Woken)));
+                if handed && evidence.open > 1 && !std::mem::replace(&mut workload.watched, true) {
+                    self.watch.push(evidence.pid);
+                }
+                Cause::Open(Box::new(evidence))
+            }
+        }
+    }
+
+    /// Processes whose threads' wake-ups would tell more, since the last call.
+    pub fn take_watch(&mut self) -> impl Iterator<Item = u32> {
+        std::mem::take(&mut self.watch).into_iter()
+    }
+
+    /// A thread woke another one of its process: it hands work to it, or hands it back.
+    pub fn woke(&mut self, wake: &Wake, graph: &mut Graph) {
+        let (waker, woken) = (wake.header.tid, wake.woken_tid);
+        let Some(workload) = self.workloads.get_mut(&wake.header.pid) else { return };
+        let own = self.threads.own([waker, woken]);
+        match own {
+            [Some(one), Some(other)] if one != other => workload.locks.insert(wake.futex),
+            _ if workload.locks.contains(wake.futex) => {}
+            [Some(request), None] => self.threads.handed(woken, request),
+            [None, Some(request)] => {
+                for next in self.threads.hands_back(waker) {
+                    self.follows(next, request, graph);
+                }
+            }
+            _ => {}
         }
     }
 
     /// A thread begins to answer a request: that tells of the calls whose answers it read before.
     pub fn answer(&mut self, tid: u32, request: NodeId, graph: &mut Graph) {
         for next in self.threads.answers(tid, request) {
-            let Some(node) = graph.get_mut(next.call) else { continue };
-            match &mut node.cause {
-                Cause::Open(evidence) => {
-                    evidence.answer.get_or_insert((request, next.clue));
-                    self.decide(next.call, graph);
-                }
-                Cause::Known(cause, Link { method: Method::Content, candidates: 2.., .. }) => {
-                    let right = *cause == request;
-                    if let Some(workload) = self.workloads.get_mut(&node.pid) {
-                        workload.habits.learn(next.clue, right);
-                    }
-                }
-                _ => {}
+            self.follows(next, request, graph);
+        }
+    }
+
+    /// What came after a call points to a request.
+    fn follows(&mut self, next: Next, request: NodeId, graph: &mut Graph) {
+        let Some(node) = graph.get_mut(next.call) else { return };
+        match &mut node.cause {
+            Cause::Open(evidence) => {
+                evidence.answer.get_or_insert((request, next.clue));
+                self.decide(next.call, graph);
             }
+            Cause::Known(cause, Link { method: Method::Content, candidates: 2.., .. }) => {
+                let right = *cause == request;
+                if let Some(workload) = self.workloads.get_mut(&node.pid) {
+                    workload.habits.learn(next.clue, right);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -220,7 +259,7 @@ fn learn(habits: &mut Habits, evidence: &Evidence, verdict: Verdict) {
             habits.learn(clue, node == verdict.node);
         }
     } else if let (Some((asked, first)), Some((answered, next))) = (evidence.thread, evidence.answer)
-        && next != Clue::LaterAnswer
+        && !matches!(next, Clue::LaterAnswer | Clue::WokeLater)
     {
         habits.learn(first, asked == answered);
         habits.learn(next, asked == answered);

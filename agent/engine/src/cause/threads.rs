@@ -10,20 +10,44 @@ const MAX_THREADS: usize = 65_536;
 /// Most calls of one thread that wait for what it answers next.
 const MAX_ANSWERED: usize = 32;
 
+/// Jobs that a thread must have returned before it is known to return all.
+const MIN_JOBS: u32 = 8;
+
 /// What is known of a thread.
 #[derive(Debug, Default)]
 struct Thread {
-    /// What it turned to last: a request that it read, or a call whose answer it read.
-    activity: Option<NodeId>,
+    /// What it turned to last, and how: a request that it read or was handed, or a call whose answer it read.
+    activity: Option<(NodeId, Turn)>,
     /// Whether it answered anything else since.
     interrupted: bool,
     /// Open requests that it has read.
     reading: u32,
+    /// The last one of them.
+    request: Option<NodeId>,
     /// Whether it ever had two of them, on two connections: then what it read last need not be what it
     /// works on.
     multiplexes: bool,
+    /// Times that it made calls for a thread that handed it work, and of these the ones after which it woke
+    /// such a thread.
+    jobs: u32,
+    returned: u32,
     /// Calls whose answers it read, or whose processes it waited for, since it last answered a request.
     answered: Vec<NodeId>,
+}
+
+/// How a thread came to what it is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Read,
+    Begun,
+    Woken,
+}
+
+impl Thread {
+    /// The request that it works on, when it works on one at a time.
+    fn own(&self) -> Option<NodeId> {
+        self.request.filter(|_| !self.multiplexes)
+    }
 }
 
 /// All threads.
@@ -50,25 +74,32 @@ impl Threads {
             return;
         }
         let thread = self.thread(tid);
-        (thread.activity, thread.interrupted) = (node, false);
+        thread.activity = node.map(|node| (node, Turn::Read));
+        thread.interrupted = false;
     }
 
     /// What the thread turned to last.
     pub fn activity(&self, tid: u32) -> Option<(NodeId, Clue)> {
         let thread = self.known.get(&tid)?;
+        let (node, turn) = thread.activity?;
         let clue = match thread {
-            Thread { reading: 0, .. } => Clue::Handed,
+            Thread { reading: 0, .. } => match turn {
+                Turn::Read => Clue::Handed,
+                Turn::Begun => Clue::Begun,
+                Turn::Woken => Clue::Woken,
+            },
             Thread { multiplexes: false, .. } => Clue::OwnThread,
             Thread { interrupted: false, .. } => Clue::LastRead,
             Thread { .. } => Clue::EarlierRead,
         };
-        thread.activity.map(|node| (node, clue))
+        Some((node, clue))
     }
 
     /// The thread has read a request; `behind` another one on the same connection.
-    pub fn reads(&mut self, tid: u32, behind: bool) {
+    pub fn reads(&mut self, tid: u32, request: NodeId, behind: bool) {
         let thread = self.thread(tid);
         thread.reading += 1;
+        thread.request = Some(request);
         thread.multiplexes |= thread.reading > 1 && !behind;
     }
 
@@ -76,6 +107,7 @@ impl Threads {
     pub fn has_read(&mut self, tid: u32) {
         if let Some(thread) = self.known.get_mut(&tid) {
             thread.reading = thread.reading.saturating_sub(1);
+            thread.request = thread.request.filter(|_| thread.reading > 0);
         }
     }
 
@@ -90,14 +122,55 @@ impl Threads {
     /// The thread answers a request: tells what that says of the calls before.
     pub fn answers(&mut self, tid: u32, request: NodeId) -> Vec<Next> {
         let Some(thread) = self.known.get_mut(&tid) else { return Vec::new() };
-        let last = thread.activity.filter(|_| !thread.interrupted);
+        let last = thread.activity.filter(|_| !thread.interrupted).map(|(node, _)| node);
         let multiplexes = thread.multiplexes;
-        thread.interrupted = thread.activity != Some(request);
+        thread.interrupted = thread.activity.is_none_or(|(node, _)| node != request);
         let clue = |call| match multiplexes {
             false => Clue::OwnAnswer,
             true if last == Some(call) => Clue::NextAnswer,
             true => Clue::LaterAnswer,
         };
+        thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()
+    }
+
+    /// A thread began another one, which works for what this one does.
+    pub fn began(&mut self, tid: u32, new: u32) {
+        self.known.remove(&new);
+        let Some(thread) = self.known.get(&tid) else { return };
+        let inherited = thread.activity.filter(|(_, turn)| thread.reading == 0 && *turn != Turn::Read);
+        if let Some(node) = thread.own().or(inherited.map(|(node, _)| node)) {
+            self.thread(new).activity = Some((node, Turn::Begun));
+        }
+    }
+
+    /// The requests that two threads work on.
+    pub fn own(&self, tids: [u32; 2]) -> [Option<NodeId>; 2] {
+        tids.map(|tid| self.known.get(&tid).and_then(Thread::own))
+    }
+
+    /// A thread that works on a request woke one that works on none.
+    pub fn handed(&mut self, tid: u32, request: NodeId) {
+        let thread = self.thread(tid);
+        if thread.reading == 0 {
+            (thread.activity, thread.interrupted) = (Some((request, Turn::Woken)), false);
+            thread.jobs += u32::from(!thread.answered.is_empty());
+            thread.answered.clear();
+        }
+    }
+
+    /// A thread hands back what it did: the calls whose answers it has read.
+    pub fn hands_back(&mut self, tid: u32) -> Vec<Next> {
+        let Some(thread) = self.known.get_mut(&tid) else { return Vec::new() };
+        if thread.answered.is_empty() {
+            return Vec::new();
+        }
+        (thread.jobs, thread.returned) = (thread.jobs + 1, thread.returned + 1);
+        if thread.reading == 0 {
+            thread.activity = None;
+        }
+        let returns = thread.returned >= MIN_JOBS && thread.returned * 20 >= thread.jobs * 19;
+        let last = thread.answered.last().copied();
+        let clue = |call| if returns || Some(call) == last { Clue::Woke } else { Clue::WokeLater };
         thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()
     }
 

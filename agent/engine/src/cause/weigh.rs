@@ -84,7 +84,9 @@ pub fn weigh(
 
 fn method(clue: Clue) -> Method {
     match clue {
-        Clue::OwnThread | Clue::Handed | Clue::Connect | Clue::LastRead | Clue::EarlierRead => Method::Thread,
-        Clue::OwnAnswer | Clue::NextAnswer | Clue::LaterAnswer => Method::NextAnswer,
+        Clue::OwnAnswer | Clue::Woke | Clue::WokeLater | Clue::NextAnswer | Clue::LaterAnswer => {
+            Method::NextAnswer
+        }
+        _ => Method::Thread,
     }
 }

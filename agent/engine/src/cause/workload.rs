@@ -2,11 +2,39 @@
 
 use super::{habits::Habits, index::Index, tokens};
 use crate::{graph::NodeId, http1::Head};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
 /// Words of one process's open requests that are kept, about 40 bytes each: those of a thousand requests
 /// with many fields. A request that finds no room is known by its threads only.
 const MAX_WORDS: usize = 32_768;
+
+/// Most locks of a process that are known; past it all are found anew.
+const MAX_LOCKS: usize = 1024;
+
+/// See [`Workload::locks`].
+#[derive(Debug, Default)]
+pub struct Locks(FxHashSet<u64>);
+
+impl Locks {
+    /// This is one.
+    pub fn insert(&mut self, futex: u64) {
+        if self.0.len() >= MAX_LOCKS {
+            self.0.clear();
+        }
+        self.0.insert(line(futex));
+    }
+
+    /// Whether this is one.
+    pub fn contains(&self, futex: u64) -> bool {
+        self.0.contains(&line(futex))
+    }
+}
+
+/// The parts of one lock lie together.
+fn line(futex: u64) -> u64 {
+    futex >> 6
+}
 
 /// An open request.
 #[derive(Debug)]
@@ -25,6 +53,11 @@ pub struct Workload {
     unread: Vec<NodeId>,
     index: Index,
     words: usize,
+    /// Places in its memory at which threads that work on different requests wake each other: locks, not
+    /// hand-overs.
+    pub locks: Locks,
+    /// Whether the kernel side was asked for its threads' wake-ups.
+    pub watched: bool,
     /// How it works.
     pub habits: Habits,
 }

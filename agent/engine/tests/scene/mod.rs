@@ -217,6 +217,16 @@ impl Scene {
         self.tell(&records::fork(self.time_ns + STEP_NS, thread, child));
     }
 
+    /// A thread begins another one of its process.
+    pub fn begin_thread(&mut self, thread: Thread, tid: u32) {
+        self.tell(&records::began(self.time_ns + STEP_NS, thread, tid));
+    }
+
+    /// A thread wakes another one of its process, which waited at `futex`.
+    pub fn wake(&mut self, thread: Thread, woken: Thread, futex: u64) {
+        self.tell(&records::wake(self.time_ns + STEP_NS, thread, woken.1, futex));
+    }
+
     pub fn exec(&mut self, thread: Thread, args: &[&str]) {
         let file = format!("/bin/{}", args[0]);
         self.tell(&records::exec(self.time_ns + STEP_NS, thread, 1, &file, args));

@@ -1,8 +1,8 @@
 //! Records as the kernel programs would write them.
 
 use tracer_common::{
-    AF_INET, AF_UNIX, Data, Exec, Exit, Fork, Header, Sock, TcpState, UnixSeen, WIRE_VERSION, data_flag,
-    kind, tcp_state,
+    AF_INET, AF_UNIX, Data, Exec, Exit, Fork, Header, Sock, TcpState, UnixSeen, WIRE_VERSION, Wake,
+    data_flag, kind, tcp_state,
 };
 use zerocopy::IntoBytes;
 
@@ -134,7 +134,17 @@ impl End {
 
 pub fn fork(time_ns: u64, thread: Thread, child_pid: u32) -> Vec<u8> {
     let header = header(kind::FORK, size_of::<Fork>(), time_ns, thread);
-    Fork { header, child_pid, pad: 0 }.as_bytes().to_vec()
+    Fork { header, child_pid, child_tid: child_pid }.as_bytes().to_vec()
+}
+
+pub fn began(time_ns: u64, thread: Thread, tid: u32) -> Vec<u8> {
+    let header = header(kind::FORK, size_of::<Fork>(), time_ns, thread);
+    Fork { header, child_pid: thread.0, child_tid: tid }.as_bytes().to_vec()
+}
+
+pub fn wake(time_ns: u64, thread: Thread, woken_tid: u32, futex: u64) -> Vec<u8> {
+    let header = header(kind::WAKE, size_of::<Wake>(), time_ns, thread);
+    Wake { header, futex, woken_tid, pad: 0 }.as_bytes().to_vec()
 }
 
 /// `thread` is the one that called exec; the record already has the process's number.

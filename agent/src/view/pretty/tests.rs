@@ -188,7 +188,7 @@ fn a_very_deep_trace_does_not_fill_the_terminal() {
 #[test]
 fn the_last_line_is_the_summary() {
     let summary = Summary {
-        engine: Stats { records: 9, lost: 3, lost_by_cause: [1, 0, 2, 0], spans: 4, ..Stats::default() },
+        engine: Stats { records: 9, lost: 3, lost_by_cause: [1, 0, 2, 0, 0], spans: 4, ..Stats::default() },
         shown: 2,
         undescribed: 6,
         export: Some(Delivery { exported: 1, failed: 0, dropped: 1 }),
