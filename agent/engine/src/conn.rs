@@ -31,6 +31,8 @@ pub struct Conn {
     pub last: Time,
     /// When the engine looks at it again.
     pub wakes: Option<Time>,
+    /// Who ended its sending, and when: by a close, or by half of one.
+    shut: Option<Op>,
     /// When the socket was closed, and until when it is followed though it was.
     gone: Option<(Time, Time)>,
     from_start: bool,
@@ -67,6 +69,7 @@ impl Conn {
             conversation: Conversation::new(side, from_start),
             last: now,
             wakes: None,
+            shut: None,
             gone: None,
             from_start,
             muted: false,
@@ -182,17 +185,24 @@ impl Conn {
     }
 
     /// The process will send nothing more.
-    pub fn shut(&mut self, at: Time, world: &mut World) {
+    pub fn shut(&mut self, op: Op, world: &mut World) {
+        self.shut.get_or_insert(op);
         self.flush(direction::SEND, world);
         // Not in the thread's own name: a close may come from anywhere.
-        self.conversation.ended(direction::SEND, None, at, world);
+        self.conversation.ended(direction::SEND, None, op.time, world);
         self.settle(world);
     }
 
     /// The socket is closed, maybe under the process's hands: by a reset, or when both ends have ended
     /// their sending. What had come before can still be read, and who works on a request works on; unless
     /// `abandoned`, when no process holds the socket any more.
-    pub fn gone(&mut self, at: Time, abandoned: bool, now: Time) {
+    pub fn gone(&mut self, op: Op, abandoned: bool, now: Time) {
+        let at = match self.shut {
+            // The process had let go before, at the latest operation that is known of it: the kernel only
+            // waited for the peer's acknowledgement (40 ms where that is delayed) before it said so.
+            Some(shut) if abandoned && shut.pid != op.pid => shut.time.max(self.last),
+            _ => op.time,
+        };
         let more = match self.conversation.waits_as() {
             _ if abandoned => 0,
             Some(Side::Client) => READ_MS,

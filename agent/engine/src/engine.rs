@@ -147,13 +147,13 @@ impl Engine {
             (old, tcp_state::ESTABLISHED) => self.established(old, state),
             (_, tcp_state::CLOSE) => {
                 if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.gone(op.time, state.sock.inode == 0, self.world.now);
+                    conn.gone(op, state.sock.inode == 0, self.world.now);
                     self.settle(key);
                 }
             }
             _ => {
                 if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.shut(op.time, &mut self.world);
+                    conn.shut(op, &mut self.world);
                 }
             }
         }

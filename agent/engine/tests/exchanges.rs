@@ -3,7 +3,10 @@
 mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get};
-use tracer_common::direction::{RECEIVE, SEND};
+use tracer_common::{
+    direction::{RECEIVE, SEND},
+    tcp_state,
+};
 
 const S: Thread = Thread(20, 20);
 const C: Thread = Thread(10, 10);
@@ -305,6 +308,30 @@ fn a_response_cut_short() {
 #[test]
 fn a_client_that_only_ends_its_sending_still_gets_its_response() {
     server(&[Recv("GET /a HTTP/1.1\r\n\r\n"), Eof, Send(OK), Close], &["SERVER GET /a 200 @20"]);
+}
+
+/// The kernel says that a closed socket is gone only when the peer acknowledged its end, which it may delay.
+#[test]
+fn a_client_that_gives_up_ends_with_its_own_close() {
+    let mut s = Scene::new();
+    let conn = s.connect(C, 80);
+    s.send(C, conn, Client, &get("/a")); // 4
+    s.wait(20);
+    s.shut(C, conn, Client); // 25
+    s.wait(40);
+    s.state(conn, Client, Thread(0, 0), tcp_state::FIN_WAIT2, tcp_state::CLOSE); // 66
+    assert_eq!(s.timed(), ["4..25 CLIENT GET /a !no_response @10"]);
+}
+
+#[test]
+fn a_client_that_gives_up_after_it_ended_its_sending_ends_with_its_close() {
+    let mut s = Scene::new();
+    let conn = s.connect(C, 80);
+    s.send(C, conn, Client, &get("/a")); // 4
+    s.shut(C, conn, Client); // 5
+    s.wait(40);
+    s.state(conn, Client, C, tcp_state::FIN_WAIT2, tcp_state::CLOSE); // 46
+    assert_eq!(s.timed(), ["4..46 CLIENT GET /a !no_response @10"]);
 }
 
 #[test]
