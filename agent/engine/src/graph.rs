@@ -29,9 +29,10 @@ const MAX_TOLD: usize = 32_768;
 /// A span leaves this long after its end. Records of one cause come within the length of an operation
 /// of each other; the reader of the ring buffer looks every few milliseconds.
 pub const HOLD_MS: u64 = 100;
-/// What is not decided then is decided so much later: a response rarely takes longer to make once all that
-/// it needs is there.
-const DELAY_MS: u64 = 1_000;
+/// A span whose place is not decided then is looked at again after so long,
+const DELAY_MS: u64 = 100;
+/// so many times: a response rarely takes longer than a second to make once all that it needs is there.
+const MAX_DELAYS: u8 = 10;
 /// No span waits longer while more nodes than this are known: room for what begins comes first.
 const MAX_PATIENT: usize = MAX_NODES / 2;
 /// How long a told node can still become a parent: a process may outlive the request that launched it,
@@ -242,12 +243,12 @@ impl Graph {
         queue.pop_front().map(|(_, id)| id)
     }
 
-    /// Lets a span wait longer, once; false when it may not.
+    /// Lets a span wait longer; false when it may not.
     pub fn delay(&mut self, id: NodeId, now: Time, until: Time) -> bool {
         let (due, patient) = (now.plus_ms(DELAY_MS), self.nodes.len() <= MAX_PATIENT);
         match self.nodes.get_mut(&id) {
-            Some(node) if patient && due > until && !node.delayed => {
-                node.delayed = true;
+            Some(node) if patient && due > until && node.delays < MAX_DELAYS => {
+                node.delays += 1;
                 self.delayed.push_back((due, id));
                 true
             }

@@ -60,8 +60,8 @@ pub struct Node {
     pub remote: Option<RemoteContext>,
     /// What it is.
     pub body: Body,
-    /// Whether its span has waited for the decision of what caused it.
-    pub(super) delayed: bool,
+    /// How often its span has waited for the decision of what caused it.
+    pub(super) delays: u8,
 }
 
 impl Node {
@@ -76,7 +76,7 @@ impl Node {
             start,
             end: None,
             cause: Cause::Nothing,
-            delayed: false,
+            delays: 0,
             partner: None,
             remote: None,
             body,
