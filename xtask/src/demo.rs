@@ -1,7 +1,7 @@
 //! A small real stack to see tracer at work: a client asks nginx, nginx asks Werkzeug, whose handler asks
 //! another handler and launches a shell. Everything it starts it stops, however it ends.
 
-use crate::process::{Background, interrupt_flag, pause, privileged, say, wait_for};
+use crate::process::{Background, interrupt_flag, is_root, pause, privileged, say, wait_for};
 use crate::project::{Profile, Project};
 use crate::stack::{Directory, free_port, get};
 use crate::{build, packages, test, venv};
@@ -53,7 +53,8 @@ fn start_servers(directory: &Directory, venv: &Path, port: u16) -> Result<[Backg
 fn show(tracer: &Path, port: u16, interrupted: &AtomicBool) -> Result<()> {
     let (port_text, time) = (port.to_string(), format!("{}s", TRACING.as_secs()));
     let arguments = ["watch", "--port", &port_text, "--for", &time];
-    say(&format!("running `sudo tracer {}`; Ctrl-C ends it earlier", arguments.join(" ")));
+    let sudo = if is_root() { "" } else { "sudo " };
+    say(&format!("running `{sudo}tracer {}`; Ctrl-C ends it earlier", arguments.join(" ")));
     let mut tracer = Background::start("tracer", privileged(tracer).args(arguments))?;
     for target in REQUESTS {
         if !pause(BETWEEN, interrupted) || tracer.status()?.is_some() {

@@ -35,7 +35,7 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
-    /// Build, then run `sudo tracer watch`
+    /// Build, then run `tracer watch`, by sudo unless as root
     Watch {
         /// Arguments for `tracer watch`
         #[arg(last = true)]
