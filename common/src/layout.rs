@@ -22,6 +22,7 @@ pub struct KernelLayout {
     pub tcp_write_seq: u32,
     pub tcp_copied_seq: u32,
     pub tcp_rcv_nxt: u32,
+    pub tcp_snd_una: u32,
     pub tcp_bytes_acked: u32,
     pub tcp_bytes_received: u32,
     pub unix_peer: u32,

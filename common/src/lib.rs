@@ -16,7 +16,7 @@ pub use socket::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of all layouts in this crate; written into every recording.
-pub const WIRE_VERSION: u16 = 2;
+pub const WIRE_VERSION: u16 = 3;
 
 /// The kinds of record, as they stand in [`Header::kind`].
 pub mod kind {

@@ -55,6 +55,12 @@ pub struct Sock {
     pub local_port: u16,
     /// Remote port, host order; 0 for unix sockets.
     pub remote_port: u16,
+    /// TCP: the sequence number from which the kernel counts what the peer has acknowledged (`snd_una` less
+    /// `bytes_acked`). At the end that connected that is its SYN, which counts; at the end that accepted, its
+    /// first byte. 0 when unknown, and in a [`TcpState`], which has the number of the next byte itself.
+    pub sent_from: u32,
+    /// TCP: the sequence number of the first byte from the peer (`rcv_nxt` less `bytes_received`); 0 likewise.
+    pub received_from: u32,
     /// Zero.
     pub pad2: u32,
     /// Local address, network order; IPv4 as `::ffff:a.b.c.d`.
@@ -62,7 +68,7 @@ pub struct Sock {
     /// Remote address, like `local`.
     pub remote: [u8; 16],
 }
-const _: () = assert!(size_of::<Sock>() == 72);
+const _: () = assert!(size_of::<Sock>() == 80);
 
 /// One send or receive on a stream socket. The tail is what was copied of its bytes.
 ///
@@ -93,7 +99,7 @@ pub struct Data {
     /// Zero.
     pub pad: u32,
 }
-const _: () = assert!(size_of::<Data>() == 120);
+const _: () = assert!(size_of::<Data>() == 128);
 
 /// A change of a TCP socket's state (`inet_sock_set_state`).
 ///
@@ -122,7 +128,7 @@ pub struct TcpState {
     /// Zero.
     pub pad: [u8; 6],
 }
-const _: () = assert!(size_of::<TcpState>() == 128);
+const _: () = assert!(size_of::<TcpState>() == 136);
 
 /// States of [`TcpState`] (`include/net/tcp_states.h`).
 pub mod tcp_state {
@@ -163,4 +169,4 @@ pub struct UnixSeen {
     /// Zero.
     pub pad: u32,
 }
-const _: () = assert!(size_of::<UnixSeen>() == 320);
+const _: () = assert!(size_of::<UnixSeen>() == 328);

@@ -131,6 +131,7 @@ pub fn describe(sk: Address, head: &SockHead, sock: &mut Sock) -> Option<()> {
     sock.netns = sk.follow(layout!(sock_net))?.read(layout!(net_inum))?;
     sock.family = head.family;
     sock.pad = 0;
+    (sock.sent_from, sock.received_from) = (0, 0);
     sock.pad2 = 0;
     sock.inode = inode(sk)?;
     if head.family == AF_UNIX {
@@ -150,6 +151,26 @@ pub fn describe(sk: Address, head: &SockHead, sock: &mut Sock) -> Option<()> {
         sock.remote = sk.read(layout!(sock_v6_daddr))?;
     }
     Some(())
+}
+
+/// Where the counting of a TCP stream's bytes began: the number behind the last one counted, less the count;
+/// 0 when that cannot be said.
+///
+/// Both counters move with every segment and stay together, over retransmissions and the FIN too
+/// (`tcp_snd_una_update`, `tcp_rcv_nxt_update`). A segment may come on another CPU between the two readings:
+/// what is read twice alike is true.
+#[inline(always)]
+pub fn counted_from(sk: Address, next: usize, count: usize) -> u32 {
+    let mut before = 0;
+    for _ in 0..4 {
+        let (Some(next), Some(count)) = (sk.read::<u32>(next), sk.read::<u64>(count)) else { return 0 };
+        let from = next.wrapping_sub(count as u32);
+        if from == before {
+            return from;
+        }
+        before = from;
+    }
+    0
 }
 
 /// Inode of the socket's file: 0 when no process holds it (not accepted yet, or closed).

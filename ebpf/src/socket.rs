@@ -23,6 +23,8 @@ struct Scratch {
     /// place and the length of a copy each by itself, not their sum.
     slack: [u8; MAX_SNAP],
 }
+// `PCPU_MIN_UNIT_SIZE`: no value of a per-CPU map is larger.
+const _: () = assert!(size_of::<Scratch>() <= 32 << 10);
 
 /// How far the copy of an operation's bytes has come. It lies in a map and is read and written there
 /// at every step: what the verifier does not follow, it need not tell apart, and the loop stays cheap
@@ -75,8 +77,7 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
         return;
     }
     let sk = Address(sk);
-    let received = if direction == direction::RECEIVE && ret > 0 { ret as u32 } else { 0 };
-    let Some(known) = known(sk, received) else { return };
+    let Some(known) = known(sk) else { return };
     // SAFETY: a map value of whole words. Two threads that use one socket at the same moment may miscount
     // what a unix socket moved (the target has no atomic addition that returns), which damages the place
     // of one operation.
@@ -100,9 +101,9 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     unsafe { report(sk, scratch, progress, flags) };
 }
 
-/// What is known of a stream socket, which just received so many bytes; nothing for any other kind.
+/// What is known of a stream socket; nothing for any other kind.
 #[inline(always)]
-fn known(sk: Address, received: u32) -> Option<*mut Known> {
+fn known(sk: Address) -> Option<*mut Known> {
     if let Some(known) = SOCKETS.get_ptr_mut(sk.0) {
         // SAFETY: a map value.
         let sock = unsafe { &(*known).sock };
@@ -122,9 +123,11 @@ fn known(sk: Address, received: u32) -> Option<*mut Known> {
     if head.family == AF_UNIX {
         unix_seen(sk, &known.sock);
     } else {
-        let first = sk.read::<u32>(layout!(tcp_copied_seq))?.wrapping_sub(received);
+        let sock = &mut known.sock;
+        sock.sent_from = kernel::counted_from(sk, layout!(tcp_snd_una), layout!(tcp_bytes_acked));
+        sock.received_from = kernel::counted_from(sk, layout!(tcp_rcv_nxt), layout!(tcp_bytes_received));
         // SAFETY: the value is copied at once.
-        known.muted = unsafe { OWN_STREAMS.get(first) }.copied() == Some(known.sock.remote_port);
+        known.muted = unsafe { OWN_STREAMS.get(sock.received_from) }.copied() == Some(known.sock.remote_port);
     }
     SOCKETS.insert(sk.0, known, 0).ok()?;
     SOCKETS.get_ptr_mut(sk.0)

@@ -5,6 +5,7 @@
 //! sees the whole machine, so only one test plays at a time.
 
 pub mod environment;
+pub mod network;
 pub mod process;
 pub mod servers;
 pub mod sink;

@@ -4,7 +4,7 @@ use crate::process::PATIENCE;
 use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -73,6 +73,14 @@ impl Connection {
             }
         };
         Ok(Self { stream, pending: Vec::new() })
+    }
+
+    /// The server's end of one that a client opened.
+    pub fn accept(listener: &TcpListener) -> Result<Self> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: Stream::Tcp(stream), pending: Vec::new() })
     }
 
     /// Sends these bytes in one operation.

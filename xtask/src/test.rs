@@ -8,13 +8,16 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// What the live tests run beside what Python brings.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("python3", "python3"),
     ("cc", "gcc"),
     // What it needs to make a program.
     ("cc", "libc6-dev"),
+    // Networks of their own, with translated addresses.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
 ];
 /// The live tests of `--quick`.
 const QUICK: [&str; 2] = ["--test", "proxy"];

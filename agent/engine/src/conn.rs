@@ -92,10 +92,13 @@ impl Conn {
         !self.from_start
     }
 
-    /// A later record knows more: the port that a connect chose, the file of an accepted socket.
+    /// A later record knows more: the port that a connect chose, the file of an accepted socket, where
+    /// the streams begin.
     pub fn update(&mut self, sock: &Sock) {
-        let stale =
-            self.sock.local_port != sock.local_port || self.sock.peer != sock.peer || self.sock.inode == 0;
+        let stale = self.sock.local_port != sock.local_port
+            || self.sock.peer != sock.peer
+            || self.sock.received_from != sock.received_from
+            || self.sock.inode == 0;
         // A closing socket has lost its port and its file.
         if stale && sock.inode != 0 {
             self.sock = *sock;

@@ -89,6 +89,24 @@ impl Endpoints {
             remote: Endpoint::tcp(sock.family, sock.remote, sock.remote_port)?,
         })
     }
+
+    /// Whether the other end may be on another node that is traced, too: one of the same network. Strangers
+    /// from the internet are not.
+    pub fn may_meet_elsewhere(&self) -> bool {
+        match (&self.local, &self.remote) {
+            (Endpoint::Tcp(local, _), Endpoint::Tcp(remote, _)) => local != remote && is_private(*remote),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an address has a meaning in its own network only: RFC 1918, RFC 3927 and RFC 6598 (which carriers
+/// have, and clusters), RFC 4193 and RFC 4291, 2.5.6.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || matches!(v4.octets(), [100, 64..=127, ..]),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
 }
 
 /// One request and its response.

@@ -9,7 +9,7 @@ pub use launch::launch;
 
 use crate::{Config, Resource};
 use crate::{
-    Span, SpanKind, Status, Value,
+    Span, SpanKind, SpanLink, Status, Value,
     graph::{Node, Place},
 };
 use std::sync::Arc;
@@ -42,6 +42,11 @@ pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>
             attributes.push(("tracer.link.candidates", Value::Int(link.candidates.into())));
         }
     }
+    let other_end = place.other_end.map(|(trace_id, span_id)| SpanLink {
+        trace_id,
+        span_id,
+        attributes: vec![("tracer.link.method", Value::Str("sequence".into()))],
+    });
     attributes.sort_by_key(|(key, _)| *key);
     attributes.dedup_by_key(|(key, _)| *key);
     let unix = |time: crate::Time| time.0.saturating_add(config.boot_to_unix_ns);
@@ -50,7 +55,7 @@ pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>
         span_id: node.span_id,
         parent_span_id,
         trace_state: node.remote.as_ref().and_then(|r| r.trace_state.clone()),
-        links: Vec::new(),
+        links: other_end.into_iter().collect(),
         name,
         kind,
         start_unix_nano: unix(node.start),

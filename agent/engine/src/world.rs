@@ -56,8 +56,8 @@ pub struct World {
 pub struct Begun {
     /// The operation that moved its first byte.
     pub op: Op,
-    /// The socket's identity and inode, and the place of the first byte in its stream.
-    pub identity: (u64, u64, u64),
+    /// What its ids derive from.
+    pub identity: Identity,
     /// How its other end knows it.
     pub wire: Wire,
     /// What the thread did it for.
@@ -134,17 +134,16 @@ impl World {
 
     /// An exchange begins.
     pub fn begin(&mut self, begun: Begun) -> Option<NodeId> {
-        let Begun { op, identity: (subject, inode, place), wire, origin, behind, exchange } = begun;
-        let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
+        let Begun { op, identity, wire, origin, behind, exchange } = begun;
         let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
-        let identity =
-            Identity { subject, inode, place: place << 1 | u64::from(side == Side::Client), began };
+        let elsewhere = exchange.endpoints.may_meet_elsewhere();
         let cause = match side {
             Side::Client => self.cause(op.pid, origin, Words::Request(&exchange.request)),
             Side::Server => Cause::Nothing,
         };
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
         node.cause = cause;
+        node.other_end = identity.other_end().filter(|_| elsewhere);
         match carried {
             propagation::Carried::Context(context) => node.remote = Some(context),
             propagation::Carried::Broken => self.stats.broken_contexts += 1,
@@ -245,7 +244,7 @@ impl World {
 
     fn launch(&mut self, origin: Origin, image: Image, op: Op) -> Option<NodeId> {
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
-        let identity = Identity { subject: op.pid.into(), inode: 0, place: 0, began };
+        let identity = Identity::Local { subject: op.pid.into(), inode: 0, place: 0, began };
         let owner = match &origin {
             Origin::Serving(evidence) => Some(evidence.pid),
             Origin::Launch(launch) => self.graph.owner(*launch),

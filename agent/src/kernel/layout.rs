@@ -52,6 +52,7 @@ rules! {
     tcp_write_seq = + "tcp_sock" . "write_seq";
     tcp_copied_seq = + "tcp_sock" . "copied_seq";
     tcp_rcv_nxt = + "tcp_sock" . "rcv_nxt";
+    tcp_snd_una = + "tcp_sock" . "snd_una";
     tcp_bytes_acked = + "tcp_sock" . "bytes_acked";
     tcp_bytes_received = + "tcp_sock" . "bytes_received";
     unix_peer = + "unix_sock" . "peer";

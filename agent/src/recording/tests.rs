@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::fork;
 use std::{fs, path::PathBuf};
+use tracer_common::WIRE_VERSION;
 use tracer_engine::{Config, Input, ProcessFacts, Time};
 
 struct TempFile(PathBuf);
@@ -168,7 +169,7 @@ fn a_stranger_is_refused_with_its_reason() {
     assert_eq!(
         open(&|b| b[10] = 77),
         format!(
-            "{path} holds records of version 77, this tracer reads version 2: use the tracer that wrote it"
+            "{path} holds records of version 77, this tracer reads version {WIRE_VERSION}: use the tracer that wrote it"
         )
     );
     assert!(open(&|b| b[12..16].copy_from_slice(&u32::MAX.to_le_bytes())).contains("header"));

@@ -5,6 +5,7 @@ use crate::{
     cause::{Clue, Origin},
     exchange::{Exchange, Problem, Side},
     http1::{Answering, Event, Guess, Head, Role, Start, looks_like_request},
+    ids::{self, Identity},
     wire::Wire,
     world::{Begun, Op, World},
 };
@@ -89,10 +90,13 @@ impl Conversation {
             }
             Start::Response { .. } => Answering::default(),
         };
+        let wire = wire(side, peers, place, &head);
+        let began = first.time.0.saturating_add(world.config.boot_to_unix_ns);
+        let identity = identity(side, peers, place, wire, began);
         let node = world.begin(Begun {
             op: first,
-            identity: (peers.sock.id, peers.sock.inode, place),
-            wire: wire(side, peers, place, &head),
+            identity,
+            wire,
             origin,
             behind: !self.open.is_empty(),
             exchange: Exchange {
@@ -142,6 +146,20 @@ impl Conversation {
         if self.open.is_empty() && !self.responses.lost && !self.responses.parser.is_idle() {
             self.responses = Stream::new(Role::Response);
         }
+    }
+}
+
+/// What this end's ids derive from.
+fn identity(side: Side, peers: Peers<'_>, place: u64, wire: Wire, began: u64) -> Identity {
+    let sock = peers.sock;
+    match (wire, ids::first_bytes(sock, side)) {
+        (Wire::Tcp { seq, head }, Some(first)) => Identity::Tcp { first, seq, head, side },
+        _ => Identity::Local {
+            subject: sock.id,
+            inode: sock.inode,
+            place: place << 1 | u64::from(side == Side::Client),
+            began,
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     budget::Shrink,
     cause::Cause,
     exchange::{Exchange, Side},
-    ids::{self, Identity},
+    ids::Identity,
     launch::Launch,
     propagation::RemoteContext,
 };
@@ -39,6 +39,8 @@ pub(super) type Carried = (TraceId, SpanId);
 pub struct Node {
     /// Id of its span.
     pub span_id: SpanId,
+    /// Id of the span at the other end, when that may be on another node that is traced.
+    pub other_end: Option<SpanId>,
     /// Id of the trace it begins, if nothing caused it.
     pub(super) own_trace: TraceId,
     /// The trace it is in, once that was told to anyone: from then on it stays.
@@ -68,8 +70,9 @@ impl Node {
     /// A node that begins.
     pub fn new(identity: Identity, pid: u32, start: Time, body: Body) -> Self {
         Self {
-            span_id: ids::span_id(identity),
-            own_trace: ids::trace_id(identity),
+            span_id: identity.span_id(),
+            other_end: None,
+            own_trace: identity.trace_id(),
             trace: None,
             pid,
             owner: pid,

@@ -17,6 +17,9 @@ pub struct Place {
     pub trace_id: TraceId,
     /// Its parent and how it was found; none for a root.
     pub parent: Option<(SpanId, Link)>,
+    /// The other end of the exchange where another node sees it: the trace that it begins there, if it is a
+    /// root, and its span.
+    pub other_end: Option<(TraceId, SpanId)>,
 }
 
 impl Graph {
@@ -34,7 +37,9 @@ impl Graph {
             _ => node.cause.node().is_some(),
         };
         self.stats.causes_gone += u64::from(parent.is_none() && caused);
-        Some(Place { trace_id, parent })
+        let alone = node.partner.is_none() && node.remote.is_none();
+        let other_end = node.other_end.filter(|_| alone).map(|span| (node.own_trace, span));
+        Some(Place { trace_id, parent, other_end })
     }
 
     /// The first node at or above this one whose cause is still to be decided, before its trace is told.

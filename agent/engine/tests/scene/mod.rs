@@ -88,7 +88,7 @@ impl Scene {
 
     /// A TCP connection to a port, not yet told to the engine: one older than the tracer.
     pub fn old(&mut self, port: u16) -> Conn {
-        let n = self.ends.len() as u32;
+        let n = self.ends.len() as u32 + 1;
         self.old_at(port, [n << 20, 0x8000_0000 + (n << 20)])
     }
 

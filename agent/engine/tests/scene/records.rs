@@ -40,6 +40,7 @@ pub fn mapped(address: [u8; 4]) -> [u8; 16] {
 
 /// The two sockets of a TCP connection, client first; `iss` are their initial sequence numbers.
 pub fn tcp_pair(number: u64, client_port: u16, server_port: u16, iss: [u32; 2]) -> [End; 2] {
+    let first = |iss: u32| iss.wrapping_add(1);
     let end = |n: u64, local_port, remote_port, [own, other]: [u32; 2]| End {
         sock: Sock {
             id: 0xa000 + number * 2 + n,
@@ -50,9 +51,11 @@ pub fn tcp_pair(number: u64, client_port: u16, server_port: u16, iss: [u32; 2]) 
             remote_port,
             local: mapped([127, 0, 0, 1]),
             remote: mapped([127, 0, 0, 1]),
+            sent_from: if n == 0 { own } else { first(own) },
+            received_from: first(other),
             ..Sock::default()
         },
-        next: [u64::from(own.wrapping_add(1)), u64::from(other.wrapping_add(1))],
+        next: [first(own).into(), first(other).into()],
     };
     [end(0, client_port, server_port, iss), end(1, server_port, client_port, [iss[1], iss[0]])]
 }
@@ -99,6 +102,7 @@ impl End {
     /// A change of state; the socket of a record without a file has no inode.
     pub fn state(&self, time_ns: u64, thread: Thread, old: u8, new: u8) -> Vec<u8> {
         let mut sock = self.sock;
+        (sock.sent_from, sock.received_from) = (0, 0);
         match (old, new) {
             (tcp_state::SYN_RECV, _) => sock.inode = 0,
             (_, tcp_state::SYN_SENT) => sock.local_port = 0,
