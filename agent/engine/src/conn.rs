@@ -17,6 +17,9 @@ const READ_MS: u64 = 1_000;
 /// writes.
 const WORK_MS: u64 = 10_000;
 
+/// A socket is muted again when so many records came though it was: more than are on their way when it was.
+const MUTE_AGAIN: u32 = 256;
+
 /// A socket that is connected.
 #[derive(Debug)]
 pub struct Conn {
@@ -37,6 +40,8 @@ pub struct Conn {
     gone: Option<(Time, Time)>,
     from_start: bool,
     muted: bool,
+    /// Records that came all the same.
+    heard: u32,
     /// Bytes of it that the budget of what is unfinished counts.
     counted: usize,
 }
@@ -73,6 +78,7 @@ impl Conn {
             gone: None,
             from_start,
             muted: false,
+            heard: 0,
             counted: 0,
         }
     }
@@ -123,7 +129,7 @@ impl Conn {
     pub fn data(&mut self, data: &Data, bytes: &[u8], op: Op, world: &mut World) {
         self.last = op.time;
         if self.muted {
-            return;
+            return self.heard_though_muted(world);
         }
         self.update(&data.sock);
         match u64::try_from(data.ret) {
@@ -278,6 +284,14 @@ impl Conn {
                 conversation.moved(direction, offset, Moved::Jump, meta, peers, world);
             }
         });
+    }
+
+    /// The kernel side keeps a bounded number of mutes and may forget one.
+    fn heard_though_muted(&mut self, world: &mut World) {
+        self.heard = self.heard.wrapping_add(1);
+        if self.heard.is_multiple_of(MUTE_AGAIN) {
+            world.output(crate::Output::Mute { id: self.sock.id, inode: self.sock.inode });
+        }
     }
 
     /// Asks for silence once nothing of it is of interest.

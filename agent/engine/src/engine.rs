@@ -99,7 +99,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             dropped_exchanges: self.world.graph.stats.refused,
-            truncated: self.world.graph.stats.truncated,
+            truncated: self.world.graph.stats.truncated + self.world.tasks.truncated,
             late_links: self.world.graph.stats.late_links,
             causes_gone: self.world.graph.stats.causes_gone,
             forgotten_tasks: self.world.tasks.forgotten + self.world.causes.threads.forgotten,

@@ -1,7 +1,11 @@
 //! Processes: what each is, and what it was forked for.
 
 use crate::{
-    Config, Output, ProcessFacts, Resource, Time, cause::Origin, graph::NodeId, launch::Image,
+    Config, Output, ProcessFacts, Resource, Time,
+    budget::{ALLOCATION, Budget, Shrink},
+    cause::Origin,
+    graph::NodeId,
+    launch::Image,
     resource::resource,
 };
 use rustc_hash::FxHashMap;
@@ -10,6 +14,13 @@ use std::{collections::VecDeque, sync::Arc};
 /// Most processes that are known: more than a big node runs. Past it all are forgotten, and asked about
 /// anew.
 const MAX_PROCESSES: usize = 16_384;
+/// Most bytes that are known of all processes, and as much again in their resources: a kilobyte of each. Past it
+/// only the begin of each command line is kept.
+const MAX_FACTS: usize = 16 << 20;
+/// What is kept of a command line that finds no room, and bytes of each argument and path: what a service is named
+/// by.
+const FEW_ARGS: usize = 8;
+const SHORT: usize = 128;
 /// An ended process is known this much longer: its spans leave a moment after it.
 const KEEP_MS: u64 = 10_000;
 
@@ -31,22 +42,68 @@ struct Process {
 }
 
 /// All processes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tasks {
     processes: FxHashMap<u32, Process>,
+    /// Bytes of all facts.
+    held: Budget,
     ended: VecDeque<(Time, u32)>,
     /// Launches whose process was forgotten: nobody will hear of their end.
     abandoned: Vec<NodeId>,
     /// Processes that were forgotten for want of room.
     pub forgotten: u64,
+    /// Command lines of which only the begin was kept.
+    pub truncated: u64,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            processes: FxHashMap::default(),
+            held: Budget::new(MAX_FACTS),
+            ended: VecDeque::new(),
+            abandoned: Vec::new(),
+            forgotten: 0,
+            truncated: 0,
+        }
+    }
+}
+
+impl Process {
+    fn footprint(&self) -> usize {
+        self.facts.as_ref().map_or(0, Shrink::footprint)
+    }
+}
+
+impl Shrink for ProcessFacts {
+    fn footprint(&self) -> usize {
+        let texts = [&self.exe, &self.comm, &self.cgroup, &self.cwd].into_iter();
+        let pairs = self.environment.iter().flat_map(|(key, value)| [key, value]);
+        let all = texts.chain(&self.args).chain(pairs);
+        all.map(|text| size_of::<String>() + ALLOCATION + text.len()).sum()
+    }
+
+    fn shrink(&mut self) {
+        self.args.truncate(FEW_ARGS);
+        self.args.shrink_to_fit();
+        let pairs = self.environment.iter_mut().map(|(_, value)| value);
+        let texts = [&mut self.exe, &mut self.cgroup, &mut self.cwd].into_iter();
+        for text in texts.chain(&mut self.args).chain(pairs) {
+            text.truncate(text.floor_char_boundary(SHORT));
+            text.shrink_to_fit();
+        }
+    }
 }
 
 impl Tasks {
     /// A process was forked for what `origin` says; its number may have been another's.
     pub fn forked(&mut self, child: u32, origin: Origin) {
         match origin {
-            Origin::Nothing => drop(self.processes.remove(&child)),
-            origin => *self.process(child) = Process { origin, ..Process::default() },
+            Origin::Nothing => self.remove(child),
+            origin => {
+                self.remove(child);
+                *self.process(child) = Process { origin, ..Process::default() };
+            }
         }
     }
 
@@ -66,8 +123,7 @@ impl Tasks {
         let process = self.process(pid);
         process.launch = launch;
         process.asked = false;
-        process.resource = None;
-        process.facts = Some(ProcessFacts {
+        self.learn(ProcessFacts {
             pid,
             ppid: image.parent_pid,
             exe: image.file.clone(),
@@ -78,15 +134,28 @@ impl Tasks {
         });
     }
 
+    /// Keeps what is said of a process that is known.
+    fn learn(&mut self, mut facts: ProcessFacts) {
+        if let Some(process) = self.processes.get_mut(&facts.pid) {
+            self.held.settle(process.footprint(), 0);
+            self.truncated += u64::from(!self.held.fit(&mut facts));
+            process.resource = None;
+            process.facts = Some(facts);
+        }
+    }
+
+    fn remove(&mut self, pid: u32) {
+        if let Some(process) = self.processes.remove(&pid) {
+            self.held.settle(process.footprint(), 0);
+        }
+    }
+
     /// What `/proc` said. Of a process that is already gone it says nothing new.
     pub fn described(&mut self, facts: ProcessFacts) {
         if facts.exe.is_empty() && facts.comm.is_empty() {
             return;
         }
-        if let Some(process) = self.processes.get_mut(&facts.pid) {
-            process.resource = None;
-            process.facts = Some(facts);
-        }
+        self.learn(facts);
     }
 
     /// Asks once for what `/proc` says of a process.
@@ -114,7 +183,7 @@ impl Tasks {
         let Some(known) = self.processes.get_mut(&pid).filter(|known| known.ended.is_none()) else { return };
         if !known.asked && known.launch.is_none() {
             // Nothing that it did became a span.
-            self.processes.remove(&pid);
+            self.remove(pid);
         } else {
             (known.launch, known.origin) = (None, Origin::Nothing);
             known.ended = Some(now.plus_ms(KEEP_MS));
@@ -127,7 +196,7 @@ impl Tasks {
         while let Some((time, pid)) = self.ended.pop_front_if(|(time, _)| *time <= now) {
             // Its number may be another's by now.
             if self.processes.get(&pid).is_some_and(|process| process.ended == Some(time)) {
-                self.processes.remove(&pid);
+                self.remove(pid);
             }
         }
     }
@@ -143,6 +212,7 @@ impl Tasks {
             self.abandoned.extend(self.processes.values().filter_map(|process| process.launch));
             self.abandoned.sort_unstable();
             self.processes.clear();
+            self.held.settle(self.held.held(), 0);
             self.ended.clear();
         }
         self.processes.entry(pid).or_default()
@@ -152,6 +222,23 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_of_processes_is_bounded_in_bytes() {
+        let mut tasks = Tasks::default();
+        for pid in 1..5000 {
+            let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", &[b'x'; 4096]);
+            tasks.executed(pid, &image, None);
+            tasks.ask(pid);
+        }
+        assert!(tasks.held.held() <= MAX_FACTS + 5000 * (FEW_ARGS + 4) * (SHORT + 64));
+        assert!(tasks.truncated > 500);
+        for pid in 1..5000 {
+            tasks.exited(pid, Time(0));
+        }
+        tasks.forget(Time(u64::MAX));
+        assert_eq!(tasks.held.held(), 0);
+    }
 
     #[test]
     fn a_process_is_asked_about_once_for_each_image() {

@@ -238,6 +238,18 @@ fn after_an_upgrade_there_is_no_http() {
 }
 
 #[test]
+fn a_mute_that_the_kernel_side_forgot_is_asked_for_again() {
+    let mut s = Scene::new();
+    let conn = s.connect(C, 80);
+    s.send(C, conn, Client, "SSH-2.0-x\r\n");
+    assert_eq!(s.muted(), 1);
+    for _ in 0..600 {
+        s.send(C, conn, Client, "more");
+    }
+    assert_eq!(s.muted(), 3);
+}
+
+#[test]
 fn a_tunnel_is_muted() {
     let mut s = Scene::new();
     let conn = s.connect(C, 80);
