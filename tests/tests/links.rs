@@ -160,3 +160,49 @@ fn by_process_of_gunicorn() -> Result<()> {
 fn by_thread_of_gunicorn() -> Result<()> {
     by_thread("call-kept", |stage| servers::gunicorn(stage, Workers::Threads(8)))
 }
+
+/// All ask for the same, at the same time: only what a proxy does when says which request a call is for.
+/// The length of the content tells the requests apart here, which the tracer does not look at.
+#[test]
+fn requests_that_say_the_same() -> Result<()> {
+    const CONNECTIONS: usize = 8;
+    const EACH: usize = 40;
+    let stage = Stage::new()?;
+    let app = servers::gunicorn(&stage, Workers::Threads(8))?;
+    let front = servers::nginx_before(&stage, &app)?;
+    let tracer = Tracer::watch(&stage, &[])?;
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|client| {
+            let address = front.address.clone();
+            thread::spawn(move || -> Result<()> {
+                let mut connection = Connection::open(&address)?;
+                for n in 0..EACH {
+                    let content = "x".repeat(1 + client * EACH + n);
+                    let head = "POST /same?ms=3 HTTP/1.1\r\nHost: x\r\nContent-Length:";
+                    connection.send(format!("{head} {}\r\n\r\n{content}", content.len()).as_bytes())?;
+                    ensure!(connection.response("POST")?.status == 200);
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    clients.into_iter().try_for_each(|client| client.join().expect("the client did not panic"))?;
+    let report = tracer.stop()?;
+    report.ensure_nothing_lost()?;
+    let of = |kind: &str| {
+        let mut spans = report.of(&front.pids());
+        spans.retain(|span| span.kind == kind);
+        spans
+    };
+    let (requests, calls) = (of("SERVER"), of("CLIENT"));
+    ensure!(requests.len() == CONNECTIONS * EACH && calls.len() == requests.len(), "spans are missing");
+    let size = |span: &Span| span.number("http.request.body.size");
+    let linked: Vec<_> = calls
+        .iter()
+        .filter_map(|call| Some((call, requests.iter().find(|r| Some(&r.span_id) == call.parent.as_ref())?)))
+        .collect();
+    let wrong: Vec<_> = linked.iter().filter(|(call, request)| size(call) != size(request)).collect();
+    ensure!(wrong.is_empty(), "{} of {} links are wrong: {wrong:?}", wrong.len(), linked.len());
+    ensure!(linked.len() * 100 >= calls.len() * 95, "{} of {} calls are linked", linked.len(), calls.len());
+    Ok(())
+}
