@@ -35,6 +35,15 @@ const CLUES: usize = 12;
 const MEMORY: f64 = 512.0;
 
 impl Clue {
+    /// How far it is believed by itself, however often it was right: a thread may wake another one for many
+    /// reasons, and may go on with other work without being woken.
+    const fn at_most(self) -> f64 {
+        match self {
+            Self::Handed | Self::Woken | Self::Woke | Self::WokeLater => 0.89,
+            _ => 0.999,
+        }
+    }
+
     /// How often it is right before anything is known of the process, as (right, wrong) in cases that
     /// weigh as much as seen ones.
     const fn prior(self) -> (f64, f64) {
@@ -81,7 +90,7 @@ impl Habits {
     /// How often the clue is right here, more than 0 and less than 1.
     pub fn reliability(&self, clue: Clue) -> f64 {
         let ((hits, misses), (right, wrong)) = (self.seen[clue as usize], clue.prior());
-        (hits + right) / (hits + misses + right + wrong)
+        ((hits + right) / (hits + misses + right + wrong)).min(clue.at_most())
     }
 
     /// How often a call is for no request at all, of those that begin while some are open.

@@ -168,7 +168,7 @@ impl Threads {
         if thread.reading == 0 {
             thread.activity = None;
         }
-        let returns = thread.returned >= MIN_JOBS && thread.returned * 20 >= thread.jobs * 19;
+        let returns = thread.returned >= MIN_JOBS && thread.returned * 40 >= thread.jobs * 39;
         let last = thread.answered.last().copied();
         let clue = |call| if returns || Some(call) == last { Clue::Woke } else { Clue::WokeLater };
         thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()

@@ -11,7 +11,7 @@ use super::{
 use crate::graph::NodeId;
 
 /// What is less sure than this is not told: a wrong parent is worse than none.
-pub const MIN_CONFIDENCE: f64 = 0.8;
+pub const MIN_CONFIDENCE: f64 = 0.85;
 /// What is so sure need not wait for more evidence.
 pub const SURE: f64 = 0.99;
 /// No evidence is so good that it could not be wrong.
