@@ -183,8 +183,10 @@ impl Causes {
 
     /// What came after a call points to a request.
     fn follows(&mut self, next: Next, request: NodeId, graph: &mut Graph) {
+        let began = graph.times(request).map(|times| times.start);
         let Some(node) = graph.get_mut(next.call) else { return };
         match &mut node.cause {
+            Cause::Open(evidence) if began.is_none_or(|began| began > evidence.at) => {}
             Cause::Open(evidence) => {
                 evidence.answer.get_or_insert((request, next.clue));
                 self.decide(next.call, graph);

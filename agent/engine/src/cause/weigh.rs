@@ -79,6 +79,8 @@ pub fn weigh(
     // Of equals the oldest, so that the order of the clues does not matter.
     let best = suspects.into_iter().reduce(|a, b| if (b.bits, a.node) > (a.bits, b.node) { b } else { a })?;
     let confidence = (best.bits.exp2() / total).min(MAX_CONFIDENCE);
+    // What lies beyond differs between mathematical libraries, and a replay must not.
+    let confidence = (confidence * 1000.0).round() / 1000.0;
     Some(Verdict { node: best.node, method: best.most.1, confidence })
 }
 
