@@ -4,6 +4,7 @@
 //! the spans with what the servers themselves wrote down. A test takes the [`Stage`] first: one tracer
 //! sees the whole machine, so only one test plays at a time.
 
+pub mod accuracy;
 pub mod environment;
 pub mod network;
 pub mod process;

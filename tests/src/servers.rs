@@ -42,6 +42,15 @@ impl Server {
         self.address.to_string()
     }
 
+    /// Its TCP port; 0 where it listens on a unix socket.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match &self.address {
+            Address::Tcp(address) => address.port(),
+            Address::Unix(_) => 0,
+        }
+    }
+
     /// What it wrote down, once that is so many requests: some servers write after they have answered.
     pub fn served_all(&mut self, count: usize) -> Result<Vec<truth::Served>> {
         let log = self.log.clone();
@@ -55,7 +64,8 @@ impl Server {
         truth::read(&self.log)
     }
 
-    fn start(stage: &Stage, name: &str, mut command: Command, address: Address) -> Result<Self> {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(stage: &Stage, name: &str, mut command: Command, address: Address) -> Result<Self> {
         let log = stage.path(&format!("{name}.log"));
         fs::write(&log, "")?;
         command.env("TRUTH_LOG", &log).current_dir(stage.folder());
@@ -155,7 +165,8 @@ fn nginx_with(stage: &Stage, address: Address, listen: &str, directives: &str) -
     Server::start(stage, "nginx", command, address)
 }
 
-fn loopback() -> Result<(Address, u16)> {
+/// A free port of loopback.
+pub(crate) fn loopback() -> Result<(Address, u16)> {
     let port = free_port()?;
     Ok((Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))), port))
 }

@@ -3,6 +3,8 @@
 mod bench;
 mod build;
 mod demo;
+mod links;
+mod live;
 mod packages;
 mod process;
 mod project;
@@ -58,6 +60,12 @@ enum Task {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
+    /// Measure how rightly calls are hung on the request that caused them; two minutes, as root or by sudo
+    Links {
+        /// With nginx in front of the applications
+        #[arg(long)]
+        nginx: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -87,5 +95,6 @@ fn perform(project: &Project, task: Task) -> Result<()> {
         Task::Demo => demo::demo(project),
         Task::Test { quick } => test::test(project, quick),
         Task::Bench { rounds, seconds } => bench::bench(project, rounds, seconds),
+        Task::Links { nginx } => links::links(project, nginx),
     }
 }
