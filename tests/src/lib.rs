@@ -8,6 +8,7 @@ pub mod accuracy;
 pub mod environment;
 pub mod network;
 pub mod process;
+pub mod recording;
 pub mod servers;
 pub mod sink;
 pub mod span;

@@ -1,33 +1,14 @@
 //! A recording: the same traffic gives the same spans, and a file that is none is refused in words.
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tracer_tests::recording::Recorder;
 use tracer_tests::servers::{self, Workers};
-use tracer_tests::{Connection, Daemon, Report, Stage, Tracer, environment, tracer};
-
-/// A `tracer record` that is ready.
-fn record(stage: &Stage, file: &Path) -> Result<Daemon> {
-    let mut command = Command::new(environment::tracer()?);
-    command.arg("record").arg("-o").arg(file);
-    let mut daemon = Daemon::start(stage, "recorder", command)?;
-    daemon.wait_until("word that it records", |daemon| daemon.stderr().contains("recording to"))?;
-    Ok(daemon)
-}
-
-fn end(mut recorder: Daemon) -> Result<()> {
-    // What is still on its way to the ring buffer belongs to the recording.
-    sleep(Duration::from_millis(300));
-    recorder.signal(Signal::INT)?;
-    let status = recorder.wait_end()?;
-    ensure!(status.success(), "{status}: {}", recorder.stderr());
-    Ok(())
-}
+use tracer_tests::{Connection, Report, Stage, Tracer, environment, tracer};
 
 fn replay(file: &Path) -> Result<Output> {
     tracer::run(&["replay", "--output", "json", &file.to_string_lossy()])
@@ -82,7 +63,7 @@ fn traffic<Agents>(stage: &Stage, start: impl FnOnce() -> Result<Agents>) -> Res
 /// A recording of some traffic.
 fn recorded(stage: &Stage) -> Result<PathBuf> {
     let file = stage.path("f.trc");
-    end(traffic(stage, || record(stage, &file))?)?;
+    traffic(stage, || Recorder::start(stage, &file))?.stop()?;
     Ok(file)
 }
 
@@ -90,10 +71,10 @@ fn recorded(stage: &Stage) -> Result<PathBuf> {
 fn a_recording_gives_what_live_gave() -> Result<()> {
     let stage = Stage::new()?;
     let file = stage.path("f.trc");
-    let start = || Ok((record(&stage, &file)?, Tracer::watch(&stage, &[])?));
+    let start = || Ok((Recorder::start(&stage, &file)?, Tracer::watch(&stage, &[])?));
     let (recorder, watcher) = traffic(&stage, start)?;
     // Neither may see the other's last moments, so both end after the traffic has settled.
-    end(recorder)?;
+    recorder.stop()?;
     let live = watcher.stop()?;
     live.ensure_nothing_lost()?;
 
@@ -186,14 +167,9 @@ fn a_damaged_recording_is_read_as_far_as_it_goes() -> Result<()> {
 fn a_recording_goes_through_a_pipe() -> Result<()> {
     let stage = Stage::new()?;
     let server = servers::node(&stage)?;
-    let mut command = Command::new(environment::tracer()?);
-    let mut recorder = Daemon::start(&stage, "recorder", {
-        command.args(["record", "-o", "-"]);
-        command
-    })?;
-    recorder.wait_until("word that it records", |it| it.stderr().contains("recording to standard output"))?;
+    let recorder = Recorder::start(&stage, Path::new("-"))?;
     Connection::open(&server.address)?.get("/piped")?;
-    end(recorder)?;
+    recorder.stop()?;
     let mut replay = Command::new(environment::tracer()?);
     replay.args(["replay", "--output", "json", "-"]);
     let piped = replay.stdin(fs::File::open(stage.path("recorder.stdout"))?).output()?;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod golden;
 mod links;
 mod live;
 mod packages;
@@ -66,6 +67,12 @@ enum Task {
         #[arg(long)]
         nginx: bool,
     },
+    /// Write down anew which links the recordings of agent/tests/golden replay to
+    Golden {
+        /// Make the recordings anew before, as a new wire version demands; as root or by sudo
+        #[arg(long)]
+        record: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -96,5 +103,6 @@ fn perform(project: &Project, task: Task) -> Result<()> {
         Task::Test { quick } => test::test(project, quick),
         Task::Bench { rounds, seconds } => bench::bench(project, rounds, seconds),
         Task::Links { nginx } => links::links(project, nginx),
+        Task::Golden { record } => golden::golden(project, record),
     }
 }
