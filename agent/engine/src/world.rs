@@ -279,7 +279,7 @@ impl World {
             self.graph.end(launch, self.now, self.now);
         }
         while let Some(id) = self.graph.pop_due(until) {
-            if self.graph.undecided(id).is_none() || !self.graph.delay(id, self.now, until) {
+            if self.causes.settle(id, &mut self.graph) || !self.graph.delay(id, self.now, until) {
                 self.tell_one(id);
             }
         }

@@ -64,6 +64,10 @@ pub enum Origin {
     Launch(NodeId),
 }
 
+/// Bits by which words must speak more for one of two requests than for the other to leave no doubt: a hundred to
+/// one.
+const CLEAR: f64 = 7.0;
+
 /// What is known of the cause of a call or a launch: collected when it begins, weighed when it matters.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -82,6 +86,19 @@ pub struct Evidence {
     pub content: Vec<(NodeId, f64)>,
     /// What the thread answered next when the call was done.
     pub answer: Option<(NodeId, Clue)>,
+    /// Whether it was learned from.
+    pub learned: bool,
+}
+
+impl Evidence {
+    /// The request that the shared words point to, whatever else is known.
+    pub fn content_decides(&self) -> Option<NodeId> {
+        let mut ranked = self.content.clone();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (node, best) = *ranked.first()?;
+        let next = ranked.get(1).map_or(0.0, |(_, bits)| *bits);
+        (best - next > CLEAR + f64::from(self.open).log2()).then_some(node)
+    }
 }
 
 /// What caused a node.

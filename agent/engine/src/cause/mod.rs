@@ -114,6 +114,7 @@ impl Causes {
             thread,
             content: Vec::new(),
             answer: None,
+            learned: false,
         })
     }
 
@@ -128,8 +129,7 @@ impl Causes {
     pub fn judge(&mut self, mut evidence: Evidence, words: Words<'_>, graph: &Graph) -> Cause {
         let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
         workload.habits.called(true);
-        let own = matches!(evidence.thread, Some((_, Clue::OwnThread)));
-        if evidence.open > 1 && !own {
+        if evidence.open > 1 {
             let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
             evidence.content = workload.shared(&words.tokens(), head);
         }
@@ -137,7 +137,7 @@ impl Causes {
         let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
         match weigh(&evidence, &workload.habits, |_| false) {
             Some(verdict) if verdict.confidence >= SURE && !waits => {
-                learn(&mut workload.habits, &evidence, verdict);
+                learn(&mut workload.habits, &mut evidence);
                 Cause::Known(verdict.node, link(&evidence, verdict))
             }
             _ => {
@@ -176,6 +176,13 @@ impl Causes {
 
     /// A thread begins to answer a request: that tells of the calls whose answers it read before.
     pub fn answer(&mut self, tid: u32, request: NodeId, graph: &mut Graph) {
+        // Who answers what it has read itself works on one request at a time; who is handed it does not.
+        if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid))
+            && let Some(reader) = workload.reader(request)
+            && !self.threads.multiplexes(reader)
+        {
+            workload.habits.learn(Clue::OwnThread, reader == tid);
+        }
         for next in self.threads.answers(tid, request) {
             self.follows(next, request, graph);
         }
@@ -189,7 +196,14 @@ impl Causes {
             Cause::Open(evidence) if began.is_none_or(|began| began > evidence.at) => {}
             Cause::Open(evidence) => {
                 evidence.answer.get_or_insert((request, next.clue));
-                self.decide(next.call, graph);
+                let mut evidence = evidence.clone();
+                evidence.thread = resolve(&evidence, graph).filter(|(node, _)| !graph.is_call(*node));
+                let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return };
+                if learn(&mut workload.habits, &mut evidence)
+                    && let Some(Cause::Open(kept)) = graph.get_mut(next.call).map(|node| &mut node.cause)
+                {
+                    kept.learned = true;
+                }
             }
             Cause::Known(cause, Link { method: Method::Content, candidates: 2.., .. }) => {
                 let right = *cause == request;
@@ -199,6 +213,18 @@ impl Causes {
             }
             _ => {}
         }
+    }
+
+    /// Decides what can be decided of what a span hangs on: what was answered. Whether that is all.
+    pub fn settle(&mut self, id: NodeId, graph: &mut Graph) -> bool {
+        while let Some(undecided) = graph.undecided(id) {
+            let answered = |node: &Node| matches!(&node.cause, Cause::Open(e) if e.answer.is_some());
+            if !graph.get(undecided).is_some_and(answered) {
+                return false;
+            }
+            self.decide(undecided, graph);
+        }
+        true
     }
 
     /// Decides what is still open, with what is known by now.
@@ -218,8 +244,8 @@ impl Causes {
             evidence.thread.filter(|(node, _)| evidence.open > 1 && answered_before(*node))
         {
             workload.habits.learn(clue, false);
-        } else if let Some(verdict) = verdict {
-            learn(&mut workload.habits, &evidence, verdict);
+        } else {
+            learn(&mut workload.habits, &mut evidence);
         }
         match verdict.filter(|verdict| verdict.confidence >= MIN_CONFIDENCE) {
             Some(verdict) => {
@@ -251,19 +277,23 @@ fn resolve(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clue)> {
     open.then_some((cause, clue))
 }
 
-/// Learns from a call whose content decided, or from two clues that are independent of each other.
-fn learn(habits: &mut Habits, evidence: &Evidence, verdict: Verdict) {
-    if evidence.open < 2 {
-        return;
+/// Learns, once, from a call whose content leaves no doubt, or from two clues that are independent of each other.
+/// Whether there was anything to learn.
+fn learn(habits: &mut Habits, evidence: &mut Evidence) -> bool {
+    if evidence.open < 2 || evidence.learned {
+        return false;
     }
-    if verdict.method == Method::Content && verdict.confidence >= SURE {
-        for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
-            habits.learn(clue, node == verdict.node);
+    evidence.learned = true;
+    let clues = evidence.thread.into_iter().chain(evidence.answer);
+    match (evidence.content_decides(), evidence.thread, evidence.answer) {
+        (Some(right), ..) => clues.for_each(|(node, clue)| habits.learn(clue, node == right)),
+        (None, Some((asked, first)), Some((answered, next)))
+            if !matches!(next, Clue::LaterAnswer | Clue::WokeLater) =>
+        {
+            habits.learn(first, asked == answered);
+            habits.learn(next, asked == answered);
         }
-    } else if let (Some((asked, first)), Some((answered, next))) = (evidence.thread, evidence.answer)
-        && !matches!(next, Clue::LaterAnswer | Clue::WokeLater)
-    {
-        habits.learn(first, asked == answered);
-        habits.learn(next, asked == answered);
+        _ => evidence.learned = false,
     }
+    evidence.learned
 }

@@ -103,6 +103,11 @@ impl Threads {
         thread.multiplexes |= thread.reading > 1 && !behind;
     }
 
+    /// Whether the thread ever had two requests open.
+    pub fn multiplexes(&self, tid: u32) -> bool {
+        self.known.get(&tid).is_some_and(|thread| thread.multiplexes)
+    }
+
     /// The same request ended.
     pub fn has_read(&mut self, tid: u32) {
         if let Some(thread) = self.known.get_mut(&tid) {

@@ -67,7 +67,9 @@ pub fn weigh(
     for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
         let right = habits.reliability(clue);
         let by_chance = (1.0 - right) / (open - 1.0).max(1.0);
-        add(node, (right / by_chance).log2(), method(clue));
+        let bits = (right / by_chance).log2();
+        // Where there is but one, a clue cannot point elsewhere, and says nothing against it.
+        add(node, if evidence.open > 1 { bits } else { bits.max(0.0) }, method(clue));
     }
     for suspect in suspects.iter_mut().filter(|suspect| answered_before(suspect.node)) {
         suspect.bits -= ANSWERED_BEFORE;

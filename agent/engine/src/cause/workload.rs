@@ -82,6 +82,11 @@ impl Workload {
         Some(open.tid)
     }
 
+    /// The thread that has read an open request.
+    pub fn reader(&self, node: NodeId) -> Option<u32> {
+        self.open.get(&node).map(|open| open.tid)
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.len()
