@@ -49,7 +49,8 @@ impl Clue {
     const fn prior(self) -> (f64, f64) {
         match self {
             Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
-            Self::Woken | Self::Woke => (2.0, 1.0),
+            Self::Woken => (2.0, 1.0),
+            Self::Woke => (8.0, 1.0),
             Self::LastRead | Self::NextAnswer => (3.0, 0.9),
             Self::EarlierRead => (0.8, 1.2),
             Self::Handed | Self::WokeLater => (1.0, 1.0),
