@@ -39,6 +39,10 @@ const SENDMSG: u64 = 46;
 const RECVMSG: u64 = 47;
 const SENDMMSG_NR: u64 = 307;
 const FUTEX: u64 = 202;
+/// The part of a futex operation that is no flag: one of 16 commands.
+const FUTEX_CMD: u64 = 0xf;
+/// As bits: `FUTEX_WAKE`, `_REQUEUE`, `_CMP_REQUEUE`, `_WAKE_OP`, `_UNLOCK_PI`, `_WAKE_BITSET`.
+const FUTEX_WAKES: u64 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 10;
 const PREADV2: u64 = 327;
 const PWRITEV2: u64 = 328;
 
@@ -59,15 +63,17 @@ struct MsgHdr {
 /// Size of a `struct mmsghdr`.
 const MMSGHDR: u64 = 64;
 
-/// The address that the running thread gave to the `futex` call it is in; nothing when it is in none.
+/// The address that the running thread gave to the `futex` call by which it wakes others; nothing when it is in
+/// none. An interrupt may wake somebody meanwhile, which is then taken for its doing; in one that waits it is not.
 #[inline(always)]
 pub fn futex() -> Option<u64> {
     // SAFETY: see `current`.
-    let (ax, number, first) = unsafe {
+    let (ax, cs, number, first, second) = unsafe {
         let regs = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs;
-        ((*regs).rax as i64, (*regs).orig_rax, (*regs).rdi)
+        ((*regs).rax as i64, (*regs).cs, (*regs).orig_rax, (*regs).rdi, (*regs).rsi)
     };
-    (ax == ENOSYS && number == FUTEX).then_some(first)
+    let wakes = FUTEX_WAKES & 1 << (second & FUTEX_CMD) != 0;
+    (ax == ENOSYS && cs == USER_CS && number == FUTEX && wakes).then_some(first)
 }
 
 /// The number of the system call that the running thread is in, [`NONE`] for none, and its buffers.

@@ -99,10 +99,18 @@ impl World {
         if let Some(evidence) = self.causes.evidence((op.pid, op.tid), op.time, &self.graph) {
             return Origin::Serving(Box::new(evidence));
         }
-        match self.tasks.launch(op.pid).filter(|launch| self.graph.is_active(*launch)) {
+        match self.tasks.launch(op.pid).filter(|launch| self.works_for_a_request(*launch)) {
             Some(launch) => Origin::Launch(launch),
             None => self.tasks.origin(op.pid),
         }
+    }
+
+    /// Whether a launched process still acts for the request that launched it: while that is open, and for as
+    /// long after as it is known. What stays is a service of its own, whose trace must not grow for ever.
+    fn works_for_a_request(&self, launch: NodeId) -> bool {
+        let open = |request| self.graph.times(request).is_some();
+        self.graph.is_active(launch)
+            && (self.graph.is_undecided(launch) || self.graph.cause(launch).is_some_and(open))
     }
 
     /// What a thread that begins a connect is busy with.
@@ -120,7 +128,7 @@ impl World {
     fn cause(&mut self, pid: u32, origin: Origin, words: Words<'_>) -> Cause {
         match origin {
             Origin::Nothing => {
-                self.causes.background(pid);
+                self.causes.background(pid, words);
                 Cause::Nothing
             }
             Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),

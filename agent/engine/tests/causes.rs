@@ -271,6 +271,81 @@ fn who_calls_without_any_request_may_do_so_during_one() {
 }
 
 #[test]
+fn a_poller_is_known_by_what_it_calls_alone() {
+    let mut s = Scene::new();
+    let first = read(&mut s, MAIN, "/first");
+    s.send(MAIN, first, Server, OK);
+    for _ in 0..200 {
+        call(&mut s, MAIN, "/health");
+    }
+    // The same thread, an event loop that has one request open.
+    let conn = read(&mut s, MAIN, "/order");
+    call(&mut s, MAIN, "/health");
+    call(&mut s, MAIN, "/stock");
+    s.send(MAIN, conn, Server, OK);
+    let calls = brief(&mut s);
+    assert!(calls[..201].iter().all(|line| line == "/health < - "), "{:?}", &calls[195..]);
+    assert!(calls[201].starts_with("/stock < /order "), "{}", calls[201]);
+}
+
+#[test]
+fn a_stream_is_not_the_cause_of_all_that_happens_meanwhile() {
+    let mut s = Scene::new();
+    let stream = read(&mut s, MAIN, "/events");
+    s.send(MAIN, stream, Server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for _ in 0..50 {
+        call(&mut s, MAIN, "/poll");
+        call(&mut s, ONE, "/poll");
+    }
+    assert!(brief(&mut s).iter().all(|line| line == "/poll < - "));
+}
+
+#[test]
+fn who_has_answered_its_own_request_does_not_work_for_anothers() {
+    let mut s = Scene::new();
+    for _ in 0..100 {
+        for thread in [ONE, TWO] {
+            let conn = read(&mut s, thread, "/warm");
+            s.send(thread, conn, Server, OK);
+        }
+    }
+    let (one, two) = (read(&mut s, ONE, "/one"), read(&mut s, TWO, "/two"));
+    s.send(ONE, one, Server, OK);
+    call(&mut s, ONE, "/audit");
+    s.send(TWO, two, Server, OK);
+    assert_eq!(brief(&mut s), ["/audit < - "]);
+}
+
+#[test]
+fn what_two_requests_share_does_not_hide_what_one_has() {
+    let mut s = Scene::new();
+    let request = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: h\r\nCookie: session=9f86d081884c7d659a2feaa0c55ad015\r\n\r\n")
+    };
+    let conns = [s.accept(80), s.accept(80)];
+    s.recv(MAIN, conns[0], Server, &request("/order/5821317"));
+    s.recv(MAIN, conns[1], Server, &request("/order/6931428"));
+    let up = s.old(81);
+    s.send(Thread(20, 30), up, Client, &request("/stock/6931428"));
+    s.recv(Thread(20, 30), up, Client, OK);
+    for conn in conns {
+        s.send(MAIN, conn, Server, OK);
+    }
+    assert_eq!(brief(&mut s), ["/stock/6931428 < /order/6931428 content"]);
+}
+
+#[test]
+fn words_speak_against_a_thread_that_goes_on_with_another_request() {
+    let mut s = Scene::new();
+    let conns = [read(&mut s, ONE, "/order/5821317"), read(&mut s, TWO, "/order/6931428")];
+    call(&mut s, ONE, "/stock/6931428");
+    for conn in conns {
+        s.send(MAIN, conn, Server, OK);
+    }
+    assert_eq!(brief(&mut s), ["/stock/6931428 < /order/6931428 content"]);
+}
+
+#[test]
 fn a_decision_waits_for_the_answer_and_holds_back_what_hangs_on_it() {
     let mut s = Scene::new();
     let back = Thread(30, 30);

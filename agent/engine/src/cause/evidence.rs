@@ -86,6 +86,8 @@ pub struct Evidence {
     pub content: Vec<(NodeId, f64)>,
     /// What the thread answered next when the call was done.
     pub answer: Option<(NodeId, Clue)>,
+    /// How probably it is for no request at all, before any clue.
+    pub background: f64,
     /// Whether it was learned from.
     pub learned: bool,
 }

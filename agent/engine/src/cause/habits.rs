@@ -50,7 +50,7 @@ impl Clue {
         match self {
             Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
             Self::Woken => (2.0, 1.0),
-            Self::Woke => (8.0, 1.0),
+            Self::Woke => (80.0, 10.0),
             Self::LastRead | Self::NextAnswer => (3.0, 0.9),
             Self::EarlierRead => (0.8, 1.2),
             Self::Handed | Self::WokeLater => (1.0, 1.0),
@@ -64,9 +64,6 @@ impl Clue {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Habits {
     seen: [(f64, f64); CLUES],
-    /// Calls that began while no request was open, and while some were.
-    background: f64,
-    within: f64,
 }
 
 impl Habits {
@@ -79,23 +76,10 @@ impl Habits {
         }
     }
 
-    /// A call began; `within` says whether any request was open.
-    pub fn called(&mut self, within: bool) {
-        *(if within { &mut self.within } else { &mut self.background }) += 1.0;
-        if self.within + self.background >= MEMORY {
-            (self.within, self.background) = (self.within / 2.0, self.background / 2.0);
-        }
-    }
-
     /// How often the clue is right here, more than 0 and less than 1.
     pub fn reliability(&self, clue: Clue) -> f64 {
         let ((hits, misses), (right, wrong)) = (self.seen[clue as usize], clue.prior());
         ((hits + right) / (hits + misses + right + wrong)).min(clue.at_most())
-    }
-
-    /// How often a call is for no request at all, of those that begin while some are open.
-    pub fn background(&self) -> f64 {
-        (self.background + 0.4) / (self.background + self.within + 20.0)
     }
 }
 

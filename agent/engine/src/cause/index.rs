@@ -15,12 +15,21 @@ const USUAL: f64 = 1.5;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Index {
-    holders: FxHashMap<u64, Vec<NodeId>>,
+    holders: FxHashMap<u64, Holders>,
     in_requests: Counts,
     /// Calls that had the word while no open request did.
     unasked: Counts,
     /// Calls that were looked at.
     calls: u32,
+}
+
+/// Who holds a word: by name while they are few.
+#[derive(Debug, Default)]
+struct Holders {
+    few: Vec<NodeId>,
+    count: usize,
+    /// Whether they were too many since there was none.
+    crowded: bool,
 }
 
 /// In how many heads each word was.
@@ -49,7 +58,14 @@ impl Index {
     /// A request with these words is open from now on.
     pub fn insert(&mut self, node: NodeId, tokens: &[Token]) {
         for token in tokens {
-            self.holders.entry(token.hash).or_default().push(node);
+            let holders = self.holders.entry(token.hash).or_default();
+            holders.count += 1;
+            holders.crowded |= holders.count > MAX_SHARED;
+            if holders.crowded {
+                holders.few = Vec::new();
+            } else {
+                holders.few.push(node);
+            }
             self.in_requests.add(token.hash);
         }
     }
@@ -58,28 +74,30 @@ impl Index {
     pub fn remove(&mut self, node: NodeId, words: &[u64]) {
         for word in words {
             if let Some(holders) = self.holders.get_mut(word) {
-                holders.retain(|holder| *holder != node);
-                if holders.is_empty() {
+                holders.few.retain(|holder| *holder != node);
+                holders.count -= 1;
+                if holders.count == 0 {
                     self.holders.remove(word);
                 }
             }
         }
     }
 
-    /// The open requests that share words with a call, each with the bits they share, in the order of
-    /// their begin.
+    /// The open requests that share words with a call, each with the bits they share: the
+    /// [`MAX_SHARED`] that share most.
     pub fn shared(&mut self, call: &[Token]) -> Vec<(NodeId, f64)> {
         self.calls = self.calls.saturating_add(1);
         let mut shared: Vec<(NodeId, f64)> = Vec::new();
         for token in call {
-            let holders = self.holders.get(&token.hash).map_or(&[][..], Vec::as_slice);
-            if holders.is_empty() {
+            let Some(holders) = self.holders.get(&token.hash) else {
                 self.unasked.add(token.hash);
-            } else if holders.len() <= MAX_SHARED {
+                continue;
+            };
+            if !holders.crowded {
                 let usual = f64::from(self.in_requests.of(token.hash).max(1)).log2();
                 let bits = (token.bits - USUAL * usual).min(self.by_itself(token.hash));
                 if bits > 0.0 {
-                    shared.extend(holders.iter().map(|node| (*node, bits)));
+                    shared.extend(holders.few.iter().map(|node| (*node, bits)));
                 }
             }
         }
@@ -91,6 +109,10 @@ impl Index {
             }
             same
         });
+        // Who shares much less than the best is none of those who matter.
+        shared.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shared.truncate(MAX_SHARED);
+        shared.shrink_to_fit();
         shared
     }
 

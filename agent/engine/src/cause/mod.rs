@@ -15,6 +15,7 @@
 //! loop) may turn from any of them to any other: there, what each clue is worth is learned for each process,
 //! from the calls whose content decided and from the clues' agreement with each other.
 
+mod background;
 mod evidence;
 mod habits;
 mod index;
@@ -31,6 +32,7 @@ use crate::{
     graph::{Graph, Node, NodeId},
     http1::Head,
 };
+use background::Kind;
 use habits::Habits;
 use rustc_hash::FxHashMap;
 use threads::{Next, Threads};
@@ -42,6 +44,9 @@ use workload::Workload;
 /// Most serving processes: more than a node runs. Past it those that have nothing open are forgotten, with
 /// what was learned of them; when all have, the next ones are not looked after.
 const MAX_WORKLOADS: usize = 4096;
+
+/// How often threads must have answered what they have read themselves before it is taken for their habit.
+const SEQUENTIAL: f64 = 0.97;
 
 /// What a call or a launch says in words.
 #[derive(Clone, Copy, Debug)]
@@ -88,15 +93,22 @@ impl Causes {
 
     /// A request was answered, or nobody waits for that any more.
     pub fn served(&mut self, pid: u32, node: NodeId) {
-        if let Some(tid) = self.workloads.get_mut(&pid).and_then(|workload| workload.end(node)) {
+        let Some(workload) = self.workloads.get_mut(&pid) else { return };
+        if let Some(tid) = workload.end(node) {
             self.threads.has_read(tid);
+        }
+        if workload.ended && workload.len() == 0 {
+            self.workloads.remove(&pid);
         }
     }
 
-    /// A process ended, or has another image.
+    /// A process ended: what it had open ends when its connections do.
     pub fn forget(&mut self, pid: u32) {
-        if self.workloads.get(&pid).is_some_and(|workload| workload.len() == 0) {
-            self.workloads.remove(&pid);
+        if let Some(workload) = self.workloads.get_mut(&pid) {
+            workload.ended = true;
+            if workload.len() == 0 {
+                self.workloads.remove(&pid);
+            }
         }
     }
 
@@ -104,34 +116,45 @@ impl Causes {
     /// request open.
     pub fn evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
         let workload = self.workloads.get(&pid).filter(|workload| workload.len() > 0)?;
+        // A request that is being answered has mostly asked what it needs: only words speak for it.
         let thread =
-            self.threads.activity(tid).filter(|(node, _)| graph.is_call(*node) || graph.is_active(*node));
+            self.threads.activity(tid).filter(|(node, _)| graph.is_call(*node) || workload.waits(*node));
+        // Where each thread works on what it has read, another one's request is none of its business.
+        let minds_its_own =
+            workload.habits.reliability(Clue::OwnThread) > SEQUENTIAL && self.threads.reads_requests(tid);
+        let sole = workload.sole().filter(|request| !minds_its_own || workload.reader(*request) == Some(tid));
         Some(Evidence {
             pid,
             at,
-            open: u32::try_from(workload.len()).unwrap_or(u32::MAX),
-            sole: workload.sole(),
+            open: u32::try_from(workload.waiting()).unwrap_or(u32::MAX),
+            sole,
             thread,
             content: Vec::new(),
             answer: None,
+            background: 0.0,
             learned: false,
         })
     }
 
     /// A process that has no request open calls another server.
-    pub fn background(&mut self, pid: u32) {
+    pub fn background(&mut self, pid: u32, words: Words<'_>) {
         if let Some(workload) = self.workloads.get_mut(&pid) {
-            workload.habits.called(false);
+            workload.background.alone(Kind::of(&words.tokens()));
         }
     }
 
     /// The cause of a call or a launch that begins, as far as it is known.
     pub fn judge(&mut self, mut evidence: Evidence, words: Words<'_>, graph: &Graph) -> Cause {
         let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
-        workload.habits.called(true);
-        if evidence.open > 1 {
+        let tokens = words.tokens();
+        let kind = Kind::of(&tokens);
+        evidence.background = workload.background.probability(kind);
+        if workload.len() > 1 {
             let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
-            evidence.content = workload.shared(&words.tokens(), head);
+            evidence.content = workload.shared(&tokens, head);
+            if evidence.content_decides().is_some() {
+                workload.background.caused(kind);
+            }
         }
         evidence.thread = resolve(&evidence, graph);
         let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
@@ -182,6 +205,9 @@ impl Causes {
             && !self.threads.multiplexes(reader)
         {
             workload.habits.learn(Clue::OwnThread, reader == tid);
+        }
+        if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid)) {
+            workload.answer(request);
         }
         for next in self.threads.answers(tid, request) {
             self.follows(next, request, graph);

@@ -24,6 +24,8 @@ struct Thread {
     reading: u32,
     /// The last one of them.
     request: Option<NodeId>,
+    /// Whether it ever read any.
+    reads: bool,
     /// Whether it ever had two of them, on two connections: then what it read last need not be what it
     /// works on.
     multiplexes: bool,
@@ -31,7 +33,7 @@ struct Thread {
     /// such a thread.
     jobs: u32,
     returned: u32,
-    /// Calls whose answers it read, or whose processes it waited for, since it last answered a request.
+    /// Calls whose answers it read since it last answered a request, the latest [`MAX_ANSWERED`].
     answered: Vec<NodeId>,
 }
 
@@ -100,7 +102,13 @@ impl Threads {
         let thread = self.thread(tid);
         thread.reading += 1;
         thread.request = Some(request);
+        thread.reads = true;
         thread.multiplexes |= thread.reading > 1 && !behind;
+    }
+
+    /// Whether the thread ever read a request.
+    pub fn reads_requests(&self, tid: u32) -> bool {
+        self.known.get(&tid).is_some_and(|thread| thread.reads)
     }
 
     /// Whether the thread ever had two requests open.
@@ -119,9 +127,10 @@ impl Threads {
     /// The thread got the answer to a call.
     pub fn completed(&mut self, tid: u32, call: NodeId) {
         let thread = self.thread(tid);
-        if thread.answered.len() < MAX_ANSWERED {
-            thread.answered.push(call);
+        if thread.answered.len() >= MAX_ANSWERED {
+            thread.answered.remove(0);
         }
+        thread.answered.push(call);
     }
 
     /// The thread answers a request: tells what that says of the calls before.

@@ -2,7 +2,8 @@
 //!
 //! Every clue multiplies the odds of the request that it points to by how much more often it points there
 //! rightly than by chance: Bayes' rule, with the clues taken as independent. What shares words with the call
-//! gains by how improbable that is. Against all stands that the call is for none of them.
+//! gains by how improbable that is. Against all stands that the call is for none of them, against which only
+//! shared words speak.
 
 use super::{
     evidence::{Evidence, Method},
@@ -16,6 +17,8 @@ pub const MIN_CONFIDENCE: f64 = 0.85;
 pub const SURE: f64 = 0.99;
 /// No evidence is so good that it could not be wrong.
 const MAX_CONFIDENCE: f64 = 0.999;
+/// That it can be no other request does not say that it is for any.
+const MAX_ONLY: f64 = 0.89;
 /// Who calls mostly waits for the answer before it gives its own: bits that speak against a request that was
 /// answered before.
 const ANSWERED_BEFORE: f64 = 5.0;
@@ -61,8 +64,10 @@ pub fn weigh(
     if let Some(sole) = evidence.sole {
         add(sole, 0.0, Method::Only);
     }
+    let most = evidence.content.iter().map(|(_, bits)| *bits).fold(0.0, f64::max);
     for (node, bits) in &evidence.content {
-        add(*node, bits.min(MAX_CONTENT), Method::Content);
+        // By how much the others say less counts in full.
+        add(*node, bits - (most - MAX_CONTENT).max(0.0), Method::Content);
     }
     for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
         let right = habits.reliability(clue);
@@ -75,12 +80,14 @@ pub fn weigh(
         suspect.bits -= ANSWERED_BEFORE;
     }
     let others = (open - suspects.len() as f64).max(0.0);
-    let background = habits.background();
-    let none = open * background / (1.0 - background);
-    let total: f64 = suspects.iter().map(|suspect| suspect.bits.exp2()).sum::<f64>() + others + none;
+    let all: f64 = suspects.iter().map(|suspect| suspect.bits.exp2()).sum::<f64>() + others;
     // Of equals the oldest, so that the order of the clues does not matter.
     let best = suspects.into_iter().reduce(|a, b| if (b.bits, a.node) > (a.bits, b.node) { b } else { a })?;
-    let confidence = (best.bits.exp2() / total).min(MAX_CONFIDENCE);
+    // A thread is busy with something whatever it calls: only words say that it is for a request at all.
+    let words = evidence.content.iter().find(|(node, _)| *node == best.node).map_or(0.0, |(_, bits)| *bits);
+    let none = evidence.background / (1.0 - evidence.background) * (-words).exp2();
+    let most = if best.most.1 == Method::Only { MAX_ONLY } else { MAX_CONFIDENCE };
+    let confidence = (best.bits.exp2() / all / (1.0 + none)).min(most);
     // What lies beyond differs between mathematical libraries, and a replay must not.
     let confidence = (confidence * 1000.0).round() / 1000.0;
     Some(Verdict { node: best.node, method: best.most.1, confidence })

@@ -1,6 +1,6 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
-use super::{habits::Habits, index::Index, tokens};
+use super::{background::Background, habits::Habits, index::Index, tokens};
 use crate::{graph::NodeId, http1::Head};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -43,6 +43,8 @@ struct Open {
     tid: u32,
     /// Its words, once they were needed.
     words: Option<Box<[u64]>>,
+    /// Whether its response has begun: who answers has mostly asked what it needs.
+    answering: bool,
 }
 
 /// See the module.
@@ -53,6 +55,12 @@ pub struct Workload {
     unread: Vec<NodeId>,
     index: Index,
     words: usize,
+    /// Open requests whose response has begun.
+    answering: usize,
+    /// Whether the process has ended, so that nothing more begins.
+    pub ended: bool,
+    /// What it calls of itself.
+    pub background: Background,
     /// Places in its memory at which threads that work on different requests wake each other: locks, not
     /// hand-overs.
     pub locks: Locks,
@@ -65,7 +73,7 @@ pub struct Workload {
 impl Workload {
     /// A request begins that a thread has read.
     pub fn begin(&mut self, node: NodeId, tid: u32) {
-        self.open.insert(node, Open { tid, words: None });
+        self.open.insert(node, Open { tid, words: None, answering: false });
         self.unread.push(node);
         if self.unread.len() > 2 * self.open.len() + 16 {
             self.unread.retain(|node| self.open.contains_key(node));
@@ -75,6 +83,7 @@ impl Workload {
     /// It ends; gives the thread that has read it.
     pub fn end(&mut self, node: NodeId) -> Option<u32> {
         let open = self.open.remove(&node)?;
+        self.answering -= usize::from(open.answering);
         if let Some(words) = open.words {
             self.words -= words.len();
             self.index.remove(node, &words);
@@ -87,15 +96,32 @@ impl Workload {
         self.open.get(&node).map(|open| open.tid)
     }
 
+    /// Its response begins.
+    pub fn answer(&mut self, node: NodeId) {
+        if let Some(open) = self.open.get_mut(&node) {
+            self.answering += usize::from(!std::mem::replace(&mut open.answering, true));
+        }
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// The open request, when it is the only one.
+    /// How many wait for their response to begin.
+    pub fn waiting(&self) -> usize {
+        self.open.len() - self.answering
+    }
+
+    /// Whether this one does.
+    pub fn waits(&self, node: NodeId) -> bool {
+        self.open.get(&node).is_some_and(|open| !open.answering)
+    }
+
+    /// The request that waits for its response to begin, when it is the only open one.
     pub fn sole(&self) -> Option<NodeId> {
-        let (first, _) = self.open.first_key_value()?;
-        (self.open.len() == 1).then_some(*first)
+        let (first, open) = self.open.first_key_value()?;
+        (self.open.len() == 1 && !open.answering).then_some(*first)
     }
 
     /// The open requests that share words with a call. `head` gives a request's.

@@ -1,0 +1,83 @@
+//! What a process calls of itself: polls, health checks, refreshes, which a request has not caused though one may
+//! be open at the moment.
+
+use super::tokens::Token;
+use rustc_hash::FxHashMap;
+
+/// Most kinds of call that are known; past it all are forgotten.
+const MAX_KINDS: usize = 1024;
+/// Words that say more are ids: two calls that differ in them are of one kind.
+const MAX_COMMON: f64 = 12.5;
+/// A kind of call that was never made while no request was open is rarely made so.
+const SELDOM: (f64, f64) = (0.1, 20.0);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Background(FxHashMap<u64, Counts>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// Made while no request was open.
+    alone: u32,
+    /// Found to be for a request, by more than that it was open.
+    caused: u32,
+}
+
+/// What is called, whatever the ids in it: calls with the same common words are of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(u64);
+
+impl Kind {
+    /// The kind of a call with these words.
+    pub fn of(words: &[Token]) -> Self {
+        let common = words.iter().filter(|token| token.bits < MAX_COMMON);
+        Self(common.fold(0, |kind, token| kind ^ token.hash))
+    }
+}
+
+impl Background {
+    /// A call of this kind was made while no request was open.
+    pub fn alone(&mut self, kind: Kind) {
+        let counts = self.counts(kind);
+        counts.alone = counts.alone.saturating_add(1);
+    }
+
+    /// A call of this kind was found to be for a request.
+    pub fn caused(&mut self, kind: Kind) {
+        let counts = self.counts(kind);
+        counts.caused = counts.caused.saturating_add(1);
+    }
+
+    /// How probably a call of this kind is for no request, though one is open.
+    pub fn probability(&self, kind: Kind) -> f64 {
+        let Counts { alone, caused } = self.0.get(&kind.0).copied().unwrap_or_default();
+        let (alone, all) = (f64::from(alone), f64::from(alone.saturating_add(caused)));
+        (alone + SELDOM.0) / (all + SELDOM.1)
+    }
+
+    fn counts(&mut self, kind: Kind) -> &mut Counts {
+        if self.0.len() >= MAX_KINDS && !self.0.contains_key(&kind.0) {
+            self.0.clear();
+        }
+        self.0.entry(kind.0).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_without_a_request_is_likely_to_be_called_so_again() {
+        let word = |hash, bits| Token { hash, bits };
+        let kind = Kind::of(&[word(1, 5.0), word(2, 30.0)]);
+        assert_eq!(kind, Kind::of(&[word(1, 5.0), word(3, 30.0)]), "ids do not matter");
+        let mut background = Background::default();
+        assert!(background.probability(kind) < 0.05);
+        (0..100).for_each(|_| background.alone(kind));
+        assert!(background.probability(kind) > 0.7);
+        (0..1000).for_each(|_| background.caused(kind));
+        assert!(background.probability(kind) < 0.2);
+        assert!(background.probability(Kind::of(&[word(9, 5.0)])) < 0.05);
+    }
+}
