@@ -138,7 +138,8 @@ fn by_thread(action: &str, start: impl FnOnce(&Stage) -> Result<Server>) -> Resu
             ensure!(call.parent.as_ref() == Some(&request.span_id), "wrong parent:\n{}", chain());
             ensure!(served.parent.as_ref() == Some(&call.span_id), "wrong parent:\n{}", chain());
             ensure!(call.trace_id == request.trace_id && served.trace_id == request.trace_id, "{}", chain());
-            ensure!(call.text("tracer.link.method") == Some("thread"), "{}", chain());
+            let method = call.text("tracer.link.method");
+            ensure!(matches!(method, Some("thread" | "content")), "{}", chain());
             ensure!(served.text("tracer.link.method") == Some("socket"), "{}", chain());
             ensure!(request.start <= call.start && call.end <= request.end, "not within:\n{}", chain());
         }

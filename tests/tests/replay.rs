@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tracer_tests::recording::Recorder;
 use tracer_tests::servers::{self, Workers};
@@ -191,6 +193,13 @@ fn a_closed_pipe_ends_a_recording() -> Result<()> {
     // Dropped with the statement: that closes the pipe.
     recorder.stdout.take().context("no stdout")?.read_exact(&mut magic)?;
     let begin = Instant::now();
+    // Something to record: what finds nobody to write to is told by writing.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    while recorder.try_wait()?.is_none() {
+        TcpStream::connect(listener.local_addr()?)?.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+        drop(listener.accept()?);
+        sleep(Duration::from_millis(50));
+    }
     let ended = recorder.wait_with_output()?;
     let stderr = String::from_utf8_lossy(&ended.stderr);
     ensure!(ended.status.success() && !stderr.contains("cannot"), "{}: {stderr}", ended.status);
