@@ -47,13 +47,25 @@ impl Recorder {
     }
 }
 
-/// The recording with what these processes did alone, and without the names of the machine and of its files.
-pub fn cut(whole: &[u8], pids: &BTreeSet<u32>) -> Result<Vec<u8>> {
+/// The parts of a recording: preamble, header, frames.
+fn parts(whole: &[u8]) -> Result<(&[u8], &[u8], Vec<u8>)> {
     let (preamble, rest) = whole.split_at_checked(PREAMBLE).context("no preamble")?;
     let length = u32::from_le_bytes(preamble[12..].try_into()?) as usize;
     let (header, stream) = rest.split_at_checked(length).context("no header")?;
+    Ok((preamble, header, zstd::decode_all(stream)?))
+}
+
+/// The kernel's records in a recording.
+pub fn records(whole: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let (_, _, frames) = parts(whole)?;
+    let records = split(&frames)?.into_iter().filter(|frame| frame[4] == RECORD);
+    Ok(records.map(|frame| frame[FRAME_HEAD..].to_vec()).collect())
+}
+
+/// The recording with what these processes did alone, and without the names of the machine and of its files.
+pub fn cut(whole: &[u8], pids: &BTreeSet<u32>) -> Result<Vec<u8>> {
+    let (preamble, header, frames) = parts(whole)?;
     let header = without_names(header)?;
-    let frames = zstd::decode_all(stream)?;
     let frames = split(&frames)?;
 
     let sockets: BTreeSet<u64> =

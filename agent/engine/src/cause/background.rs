@@ -5,7 +5,7 @@ use super::tokens::Token;
 use rustc_hash::FxHashMap;
 
 /// Most kinds of call that are known; past it all are forgotten.
-const MAX_KINDS: usize = 1024;
+const MAX_KINDS: usize = 256;
 /// Words that say more are ids: two calls that differ in them are of one kind.
 const MAX_COMMON: f64 = 12.5;
 /// A kind of call that was never made while no request was open is rarely made so.

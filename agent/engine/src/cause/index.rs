@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 /// A word that more open requests hold tells none of them from the others.
 const MAX_SHARED: usize = 8;
 /// Most words whose frequency is kept; past it all counts are halved, and the rare ones go.
-const MAX_COUNTED: usize = 4096;
+const MAX_COUNTED: usize = 1024;
 /// What a word loses, in bits, each time that the number of requests it was in doubles: a little more than
 /// its share, since what was met twice will be met again.
 const USUAL: f64 = 1.5;

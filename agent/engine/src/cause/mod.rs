@@ -28,7 +28,7 @@ pub use evidence::{Cause, Evidence, Link, Method, Origin};
 pub use habits::Clue;
 
 use crate::{
-    Time,
+    Budget, Time,
     graph::{Graph, Node, NodeId},
     http1::Head,
 };
@@ -43,7 +43,10 @@ use workload::Workload;
 
 /// Most serving processes: more than a node runs. Past it those that have nothing open are forgotten, with
 /// what was learned of them; when all have, the next ones are not looked after.
-const MAX_WORKLOADS: usize = 4096;
+const MAX_WORKLOADS: usize = 1024;
+/// Most bytes of the words of all open requests: those of some thousand with many fields. A request that finds no
+/// room is known by its threads only.
+const MAX_WORDS: usize = 16 << 20;
 
 /// How often threads must have answered what they have read themselves before it is taken for their habit.
 const SEQUENTIAL: f64 = 0.97;
@@ -67,15 +70,29 @@ impl Words<'_> {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Causes {
     /// What the threads did last.
     pub threads: Threads,
     workloads: FxHashMap<u32, Workload>,
+    /// Bytes of the words of all open requests.
+    words: Budget,
     /// Processes of which the wake-ups of threads are of interest.
     watch: Vec<u32>,
     /// Calls and launches of processes that had requests open, for which no cause was sure enough.
     pub undecided: u64,
+}
+
+impl Default for Causes {
+    fn default() -> Self {
+        Self {
+            threads: Threads::default(),
+            workloads: FxHashMap::default(),
+            words: Budget::new(MAX_WORDS),
+            watch: Vec::new(),
+            undecided: 0,
+        }
+    }
 }
 
 impl Causes {
@@ -94,7 +111,7 @@ impl Causes {
     /// A request was answered, or nobody waits for that any more.
     pub fn served(&mut self, pid: u32, node: NodeId) {
         let Some(workload) = self.workloads.get_mut(&pid) else { return };
-        if let Some(tid) = workload.end(node) {
+        if let Some(tid) = workload.end(node, &mut self.words) {
             self.threads.has_read(tid);
         }
         if workload.ended && workload.len() == 0 {
@@ -151,7 +168,7 @@ impl Causes {
         evidence.background = workload.background.probability(kind);
         if workload.len() > 1 {
             let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
-            evidence.content = workload.shared(&tokens, head);
+            evidence.content = workload.shared(&tokens, head, &mut self.words);
             if evidence.content_decides().is_some() {
                 workload.background.caused(kind);
             }
@@ -200,14 +217,11 @@ impl Causes {
     /// A thread begins to answer a request: that tells of the calls whose answers it read before.
     pub fn answer(&mut self, tid: u32, request: NodeId, graph: &mut Graph) {
         // Who answers what it has read itself works on one request at a time; who is handed it does not.
-        if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid))
-            && let Some(reader) = workload.reader(request)
-            && !self.threads.multiplexes(reader)
-        {
-            workload.habits.learn(Clue::OwnThread, reader == tid);
-        }
         if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid)) {
             workload.answer(request);
+            if let Some(reader) = workload.reader(request).filter(|tid| !self.threads.multiplexes(*tid)) {
+                workload.habits.learn(Clue::OwnThread, reader == tid);
+            }
         }
         for next in self.threads.answers(tid, request) {
             self.follows(next, request, graph);
@@ -291,10 +305,7 @@ fn link(evidence: &Evidence, verdict: Verdict) -> Link {
 /// What the thread was busy with: of a call, what that was for, once it is decided.
 fn resolve(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clue)> {
     let (node, clue) = evidence.thread?;
-    if !graph.is_call(node) {
-        return Some((node, clue));
-    }
-    if graph.is_undecided(node) {
+    if !graph.is_call(node) || graph.is_undecided(node) {
         return Some((node, clue));
     }
     let cause = graph.cause(node)?;

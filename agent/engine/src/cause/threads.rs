@@ -13,6 +13,9 @@ const MAX_ANSWERED: usize = 32;
 /// Jobs that a thread must have returned before it is known to return all.
 const MIN_JOBS: u32 = 8;
 
+/// It must have returned so many for each one that it did not: an unseen end of a job costs one now and then.
+const MIN_RETURNED: u32 = 39;
+
 /// What is known of a thread.
 #[derive(Debug, Default)]
 struct Thread {
@@ -182,7 +185,8 @@ impl Threads {
         if thread.reading == 0 {
             thread.activity = None;
         }
-        let returns = thread.returned >= MIN_JOBS && thread.returned * 40 >= thread.jobs * 39;
+        let kept = thread.jobs - thread.returned;
+        let returns = thread.returned >= MIN_JOBS && thread.returned >= kept * MIN_RETURNED;
         let last = thread.answered.last().copied();
         let clue = |call| if returns || Some(call) == last { Clue::Woke } else { Clue::WokeLater };
         thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()

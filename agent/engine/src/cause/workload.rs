@@ -1,13 +1,12 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
 use super::{background::Background, habits::Habits, index::Index, tokens};
-use crate::{graph::NodeId, http1::Head};
+use crate::{Budget, graph::NodeId, http1::Head};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
-/// Words of one process's open requests that are kept, about 40 bytes each: those of a thousand requests
-/// with many fields. A request that finds no room is known by its threads only.
-const MAX_WORDS: usize = 32_768;
+/// Bytes that a word takes: its hash with the request, and its place in the index.
+const WORD: usize = 96;
 
 /// Most locks of a process that are known; past it all are found anew.
 const MAX_LOCKS: usize = 1024;
@@ -54,7 +53,6 @@ pub struct Workload {
     /// Open requests whose words were not needed yet; some may have ended.
     unread: Vec<NodeId>,
     index: Index,
-    words: usize,
     /// Open requests whose response has begun.
     answering: usize,
     /// Whether the process has ended, so that nothing more begins.
@@ -81,11 +79,11 @@ impl Workload {
     }
 
     /// It ends; gives the thread that has read it.
-    pub fn end(&mut self, node: NodeId) -> Option<u32> {
+    pub fn end(&mut self, node: NodeId, held: &mut Budget) -> Option<u32> {
         let open = self.open.remove(&node)?;
         self.answering -= usize::from(open.answering);
         if let Some(words) = open.words {
-            self.words -= words.len();
+            held.settle(words.len() * WORD, 0);
             self.index.remove(node, &words);
         }
         Some(open.tid)
@@ -124,17 +122,19 @@ impl Workload {
         (self.open.len() == 1 && !open.answering).then_some(*first)
     }
 
-    /// The open requests that share words with a call. `head` gives a request's.
+    /// The open requests that share words with a call. `head` gives a request's; `held` counts the words that
+    /// are kept.
     pub fn shared<'a>(
         &mut self,
         call: &[tokens::Token],
         head: impl Fn(NodeId) -> Option<&'a Head>,
+        held: &mut Budget,
     ) -> Vec<(NodeId, f64)> {
         for node in std::mem::take(&mut self.unread) {
             let (Some(open), Some(head)) = (self.open.get_mut(&node), head(node)) else { continue };
             let tokens = tokens::of_request(head);
-            if self.words + tokens.len() <= MAX_WORDS {
-                self.words += tokens.len();
+            if !held.is_exceeded() {
+                held.settle(0, tokens.len() * WORD);
                 open.words = Some(tokens.iter().map(|token| token.hash).collect());
                 self.index.insert(node, &tokens);
             }

@@ -1,0 +1,100 @@
+//! What the kernel side reports of a launched process, as a recording has it: descriptors, user, image, cgroup.
+
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tracer_common::{AF_INET, AF_UNIX, Exec, exec_flag, kind};
+use tracer_tests::recording::{Recorder, records};
+use tracer_tests::{Stage, environment};
+use zerocopy::FromBytes;
+
+const FILE_TYPE: u16 = 0o170_000;
+const SOCKET: u16 = 0o140_000;
+const FIFO: u16 = 0o010_000;
+const REGULAR: u16 = 0o100_000;
+const DEVICE: u16 = 0o020_000;
+/// `nobody` of Debian.
+const NOBODY: u32 = 65_534;
+
+/// What the process with this id executed last.
+fn exec_of(recording: &Path, pid: u32) -> Result<Exec> {
+    let of_it = records(&fs::read(recording)?)?.into_iter().filter_map(|record| {
+        let (exec, _) = Exec::read_from_prefix(&record).ok()?;
+        (exec.header.kind == kind::EXEC && exec.header.pid == pid).then_some(exec)
+    });
+    of_it.last().with_context(|| format!("no exec of {pid}"))
+}
+
+/// Runs a command to its end; gives its process id.
+fn run(command: &mut Command) -> Result<u32> {
+    let mut child = command.spawn()?;
+    ensure!(child.wait()?.success(), "{command:?} failed");
+    Ok(child.id())
+}
+
+#[test]
+fn descriptors_user_and_cgroup() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("execs.trc");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let socket = TcpStream::connect(listener.local_addr()?)?;
+    let (unix, _peer) = std::os::unix::net::UnixStream::pair()?;
+    let recorder = Recorder::start(&stage, &file)?;
+    let mut command = Command::new("/bin/true");
+    command.stdin(OwnedFd::from(socket)).stdout(OwnedFd::from(unix)).stderr(Stdio::piped());
+    let sockets = run(&mut command)?;
+    let mut command = Command::new("/bin/true");
+    let input = File::open("/etc/passwd")?;
+    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null()).uid(NOBODY).gid(NOBODY);
+    let files = run(&mut command)?;
+    recorder.stop()?;
+
+    let exec = exec_of(&file, sockets)?;
+    let kinds = exec.descriptors.map(|descriptor| descriptor.mode & FILE_TYPE);
+    ensure!(kinds == [SOCKET, SOCKET, FIFO], "{:?}", exec.descriptors);
+    ensure!([exec.descriptors[0].family, exec.descriptors[1].family] == [AF_INET, AF_UNIX], "{exec:?}");
+    ensure!(exec.descriptors[0].sock != 0 && exec.descriptors[0].inode != 0, "{exec:?}");
+    ensure!((exec.uid, exec.gid, exec.euid, exec.flags) == (0, 0, 0, 0), "{exec:?}");
+    ensure!(exec.ppid == std::process::id() && exec.cgroup_id != 0, "{exec:?}");
+
+    let exec = exec_of(&file, files)?;
+    let kinds = exec.descriptors.map(|descriptor| descriptor.mode & FILE_TYPE);
+    ensure!(kinds == [REGULAR, DEVICE, DEVICE], "{:?}", exec.descriptors);
+    // /dev/null is device 1:3, 20 bits of which are the minor number.
+    ensure!(exec.descriptors[1].rdev == 1 << 20 | 3, "{:?}", exec.descriptors);
+    ensure!((exec.uid, exec.gid, exec.euid) == (NOBODY, NOBODY, NOBODY), "{exec:?}");
+    Ok(())
+}
+
+/// An image without a name, in memory or on a disk.
+#[test]
+fn images_without_a_file() -> Result<()> {
+    const RUN: &str = "
+import os, sys
+image = open('/bin/true', 'rb').read()
+if sys.argv[1] == 'memfd':
+    descriptor = os.memfd_create('any')
+    os.write(descriptor, image)
+else:
+    descriptor = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o700)
+    os.write(descriptor, image)
+    os.close(descriptor)
+    descriptor = os.open(sys.argv[1], os.O_RDONLY)
+    os.unlink(sys.argv[1])
+os.execve(descriptor, ['true'], {})
+";
+    let stage = Stage::new()?;
+    let file = stage.path("images.trc");
+    let recorder = Recorder::start(&stage, &file)?;
+    let python = environment::venv("python")?;
+    let memfd = run(Command::new(&python).args(["-c", RUN, "memfd"]))?;
+    let unlinked = run(Command::new(&python).args(["-c", RUN]).arg(stage.path("image")))?;
+    recorder.stop()?;
+    ensure!(exec_of(&file, memfd)?.flags & exec_flag::MEMFD != 0, "a memfd");
+    ensure!(exec_of(&file, unlinked)?.flags & exec_flag::UNLINKED != 0, "an unlinked file");
+    Ok(())
+}
