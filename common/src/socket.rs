@@ -113,9 +113,10 @@ pub struct TcpState {
     pub header: Header,
     /// The socket; its local port may be 0 while a connect begins.
     pub sock: Sock,
-    /// Bytes acknowledged by the peer (`tcp_sock.bytes_acked`).
+    /// Bytes acknowledged by the peer (`tcp_sock.bytes_acked`); the SYN of the end that connects counts as one,
+    /// and the FIN.
     pub bytes_sent: u64,
-    /// Bytes received in order (`tcp_sock.bytes_received`).
+    /// Bytes received in order (`tcp_sock.bytes_received`); the FIN counts as one.
     pub bytes_received: u64,
     /// Sequence number of the next byte to be sent (`tcp_sock.write_seq`).
     pub write_seq: u32,

@@ -1,13 +1,15 @@
-//! What the kernel side reports of a launched process, as a recording has it: descriptors, user, image, cgroup.
+//! What the kernel side reports, as a recording has it: of a launched process its descriptors, user, image and
+//! cgroup, of a connection who began it and what it moved.
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tracer_common::{AF_INET, AF_UNIX, Exec, exec_flag, kind};
+use tracer_common::{AF_INET, AF_UNIX, Exec, TcpState, exec_flag, kind, tcp_state};
 use tracer_tests::recording::{Recorder, records};
 use tracer_tests::{Stage, environment};
 use zerocopy::FromBytes;
@@ -22,11 +24,11 @@ const NOBODY: u32 = 65_534;
 
 /// What the process with this id executed last.
 fn exec_of(recording: &Path, pid: u32) -> Result<Exec> {
-    let of_it = records(&fs::read(recording)?)?.into_iter().filter_map(|record| {
+    let mut of_it = records(&fs::read(recording)?)?.into_iter().filter_map(|record| {
         let (exec, _) = Exec::read_from_prefix(&record).ok()?;
         (exec.header.kind == kind::EXEC && exec.header.pid == pid).then_some(exec)
     });
-    of_it.last().with_context(|| format!("no exec of {pid}"))
+    of_it.next_back().with_context(|| format!("no exec of {pid}"))
 }
 
 /// Runs a command to its end; gives its process id.
@@ -96,5 +98,42 @@ os.execve(descriptor, ['true'], {})
     recorder.stop()?;
     ensure!(exec_of(&file, memfd)?.flags & exec_flag::MEMFD != 0, "a memfd");
     ensure!(exec_of(&file, unlinked)?.flags & exec_flag::UNLINKED != 0, "an unlinked file");
+    Ok(())
+}
+
+#[test]
+fn a_connection_from_its_begin_to_its_totals() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("connection.trc");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let recorder = Recorder::start(&stage, &file)?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let own_port = client.local_addr()?.port();
+    let (mut server, _) = listener.accept()?;
+    client.write_all(b"12345")?;
+    server.read_exact(&mut [0; 5])?;
+    server.write_all(b"1234567")?;
+    client.read_exact(&mut [0; 7])?;
+    drop(client);
+    ensure!(server.read(&mut [0])? == 0);
+    drop(server);
+    recorder.stop()?;
+
+    let states: Vec<TcpState> = records(&fs::read(&file)?)?
+        .into_iter()
+        .filter_map(|record| Some(TcpState::read_from_prefix(&record).ok()?.0))
+        .filter(|state| state.header.kind == kind::TCP_STATE && state.sock.remote_port == port)
+        .collect();
+    let begun = states.iter().find(|state| state.new == tcp_state::SYN_SENT).context("no begin")?;
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    ensure!(i64::from(begun.header.tid) == i64::from(thread), "begun by {}", begun.header.tid);
+    let of_it = |new| states.iter().find(|state| state.sock.local_port == own_port && state.new == new);
+    ensure!(of_it(tcp_state::ESTABLISHED).context("not established")?.old == tcp_state::SYN_SENT);
+    let id = begun.sock.id;
+    let closed = states.iter().find(|state| state.sock.id == id && state.new == tcp_state::CLOSE);
+    let closed = closed.context("not closed")?;
+    // The kernel counts the SYN that was acknowledged, and the FIN each way.
+    ensure!((closed.bytes_sent, closed.bytes_received) == (5 + 2, 7 + 1), "{closed:?}");
     Ok(())
 }
