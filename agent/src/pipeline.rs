@@ -217,6 +217,10 @@ impl Pipeline {
     fn route(&mut self, output: Output, now: Time) -> Result<(), Error> {
         match output {
             Output::Span(span) => self.span(Arc::from(span), now),
+            Output::Finding(finding) => {
+                let finding = Arc::from(finding);
+                self.show(|view| view.finding(&finding, now))
+            }
             Output::DescribeProcess(pid) => {
                 if let Some(describer) = &mut self.describer {
                     describer.ask(pid);
@@ -270,7 +274,7 @@ impl Pipeline {
 mod tests {
     use super::*;
     use crate::{recording::Reader, testing::exchange};
-    use tracer_engine::Config;
+    use tracer_engine::{Config, Finding};
 
     /// A view whose reader is gone.
     struct Closed;
@@ -282,6 +286,10 @@ mod tests {
 
         fn span(&mut self, _: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
             Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn finding(&mut self, _: &Arc<Finding>, _: Time) -> io::Result<()> {
+            Ok(())
         }
 
         fn settle(&mut self, _: Time) -> io::Result<()> {

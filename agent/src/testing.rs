@@ -29,6 +29,7 @@ pub fn span(id: u8, parent: Option<u8>, kind: SpanKind, start_us: u64, took_us: 
         parent_span_id: parent.map(|p| SpanId([p; 8])),
         trace_state: None,
         links: Vec::new(),
+        events: Vec::new(),
         name: "GET".into(),
         kind,
         start_unix_nano,

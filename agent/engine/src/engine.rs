@@ -77,7 +77,8 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let waiting = self.waiting.first().map(|(time, _)| *time);
-        [self.world.graph.deadline(), waiting, self.next_sweep].into_iter().flatten().min()
+        let (spans, cases) = (self.world.graph.deadline(), self.world.cases.deadline());
+        [spans, cases, waiting, self.next_sweep].into_iter().flatten().min()
     }
 
     /// Ends all that is open, as if its time was up: for the end of a recording or of a run.
@@ -98,6 +99,7 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
+            dropped_findings: self.world.cases.dropped,
             dropped_exchanges: self.world.graph.stats.refused,
             truncated: self.world.graph.stats.truncated + self.world.tasks.truncated,
             late_links: self.world.graph.stats.late_links,

@@ -13,6 +13,7 @@ mod conn;
 mod conversation;
 mod engine;
 mod exchange;
+mod finding;
 mod graph;
 pub mod http1;
 mod ids;
@@ -31,6 +32,7 @@ mod world;
 
 pub use budget::Budget;
 pub use engine::Engine;
+pub use finding::{Confidence, Evidence, Finding, Severity};
 pub use input::{Config, Input, ProcessFacts, Time};
-pub use output::{Output, Resource, Span, SpanId, SpanKind, SpanLink, Status, TraceId, Value};
+pub use output::{Output, Resource, Span, SpanEvent, SpanId, SpanKind, SpanLink, Status, TraceId, Value};
 pub use stats::Stats;

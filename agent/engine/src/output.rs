@@ -1,6 +1,6 @@
 //! Everything that leaves the engine.
 
-use crate::{budget::ALLOCATION, input::ProcessFacts};
+use crate::{budget::ALLOCATION, finding::Finding, input::ProcessFacts};
 use std::sync::Arc;
 
 /// 16 bytes, never all zero.
@@ -28,6 +28,8 @@ impl std::fmt::Display for SpanId {
 pub enum Output {
     /// A finished span: it is never changed afterwards.
     Span(Box<Span>),
+    /// Something that someone should look at.
+    Finding(Box<Finding>),
     /// Please read `/proc` for this process and answer with [`Input::Process`](crate::Input::Process).
     /// A span waits a moment for the answer, not for ever.
     DescribeProcess(u32),
@@ -91,6 +93,17 @@ pub struct SpanLink {
     pub attributes: Vec<(&'static str, Value)>,
 }
 
+/// Something that happened within a span.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanEvent {
+    /// What.
+    pub name: &'static str,
+    /// When, nanoseconds since the Unix epoch.
+    pub time_unix_nano: u64,
+    /// Attributes, sorted by key, each key once.
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
 /// A finished span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -104,6 +117,8 @@ pub struct Span {
     pub trace_state: Option<String>,
     /// Links.
     pub links: Vec<SpanLink>,
+    /// Events, in order of time: the findings about it so far.
+    pub events: Vec<SpanEvent>,
     /// Name.
     pub name: String,
     /// Kind.
@@ -133,7 +148,12 @@ impl Span {
             Status::Error(message) => message.len(),
         };
         let texts = self.name.len() + self.trace_state.as_ref().map_or(0, String::len) + status;
-        size_of::<Self>() + texts + attributes(&self.attributes) + links.sum::<usize>()
+        let events = self.events.iter().map(|event| size_of_val(event) + attributes(&event.attributes));
+        size_of::<Self>()
+            + texts
+            + attributes(&self.attributes)
+            + links.sum::<usize>()
+            + events.sum::<usize>()
     }
 }
 

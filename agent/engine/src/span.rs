@@ -9,7 +9,8 @@ pub use launch::launch;
 
 use crate::{Config, Resource};
 use crate::{
-    Span, SpanKind, SpanLink, Status, Value,
+    Span, SpanEvent, SpanKind, SpanLink, Status, Value,
+    finding::Case,
     graph::{Node, Place},
 };
 use std::sync::Arc;
@@ -31,7 +32,14 @@ pub struct Content {
 }
 
 /// A span of a node that has ended and has its place.
-pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>, config: &Config) -> Span {
+pub fn span(
+    node: &Node,
+    place: Place,
+    content: Content,
+    cases: &[&Case],
+    resource: Arc<Resource>,
+    config: &Config,
+) -> Span {
     let Content { name, kind, status, mut attributes } = content;
     let mut parent_span_id = None;
     if let Some((parent, link)) = place.parent {
@@ -47,15 +55,22 @@ pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>
         span_id,
         attributes: vec![("tracer.link.method", Value::Str("sequence".into()))],
     });
+    if !cases.is_empty() {
+        let rules = cases.iter().map(|case| case.rule.to_owned()).collect();
+        attributes.push(("tracer.finding.rules", Value::Strings(rules)));
+    }
     attributes.sort_by_key(|(key, _)| *key);
     attributes.dedup_by_key(|(key, _)| *key);
     let unix = |time: crate::Time| time.0.saturating_add(config.boot_to_unix_ns);
+    let mut events: Vec<_> = cases.iter().map(|case| event(case, unix(case.time))).collect();
+    events.sort_by_key(|event| event.time_unix_nano);
     Span {
         trace_id: place.trace_id,
         span_id: node.span_id,
         parent_span_id,
         trace_state: node.remote.as_ref().and_then(|r| r.trace_state.clone()),
         links: other_end.into_iter().collect(),
+        events,
         name,
         kind,
         start_unix_nano: unix(node.start),
@@ -64,6 +79,17 @@ pub fn span(node: &Node, place: Place, content: Content, resource: Arc<Resource>
         resource,
         attributes,
     }
+}
+
+/// A finding as an event of its span.
+fn event(case: &Case, time_unix_nano: u64) -> SpanEvent {
+    let attributes = vec![
+        ("security_rule.name", Value::Str(case.rule.into())),
+        ("tracer.finding.confidence", Value::Str(case.confidence.name().into())),
+        ("tracer.finding.severity", Value::Str(case.severity.name().into())),
+        ("tracer.finding.title", Value::Str(case.title.clone())),
+    ];
+    SpanEvent { name: "finding", time_unix_nano, attributes }
 }
 
 /// Bytes as text of bounded length.

@@ -13,6 +13,10 @@ pub struct Stats {
     pub undecodable: u64,
     /// Spans that left.
     pub spans: u64,
+    /// Findings that left.
+    pub findings: u64,
+    /// Findings that found no room before they left.
+    pub dropped_findings: u64,
     /// Bytes that moved over sockets without their content being seen.
     pub bytes_unseen: u64,
     /// Times that the boundaries of a connection's messages were lost.
@@ -49,7 +53,7 @@ pub struct Stats {
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 16] {
+    pub fn unused(&self) -> [(&'static str, u64); 17] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -61,6 +65,7 @@ impl Stats {
             ("dropped_requests", self.dropped_requests),
             ("dropped_connections", self.dropped_connections),
             ("shed_connections", self.shed_connections),
+            ("dropped_findings", self.dropped_findings),
             ("dropped_exchanges", self.dropped_exchanges),
             ("truncated", self.truncated),
             ("forgotten_tasks", self.forgotten_tasks),

@@ -1,9 +1,10 @@
 //! What all connections share: the graph of causes, the tasks, the way out.
 
 use crate::{
-    Budget, Config, Output, ProcessFacts, Time,
+    Budget, Config, Output, ProcessFacts, Time, Value,
     cause::{Cause, Causes, Clue, Link, Method, Origin, Words},
     exchange::{Exchange, Problem, Side},
+    finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{Body, Graph, Node, NodeId},
     launch::{Image, Launch},
     propagation, span,
@@ -43,6 +44,8 @@ pub struct World {
     pub causes: Causes,
     /// Processes.
     pub tasks: Tasks,
+    /// What the rules have said.
+    pub cases: Cases,
     /// Counters.
     pub stats: Stats,
     /// What connections keep of what is unfinished; at most [`MAX_UNFINISHED`] after each input.
@@ -77,6 +80,7 @@ impl World {
             graph: Graph::default(),
             causes: Causes::default(),
             tasks: Tasks::default(),
+            cases: Cases::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),
             wires: Wires::default(),
@@ -291,8 +295,52 @@ impl World {
                 self.tell_one(id);
             }
         }
+        while let Some((case, more)) = self.cases.pop_due(until, self.now) {
+            self.tell_case(case, more);
+        }
         self.graph.forget(self.now);
         self.tasks.forget(self.now);
+    }
+
+    /// A rule says something.
+    pub fn raise(&mut self, case: Case) {
+        self.ask(case.pid);
+        self.cases.raise(case, self.now);
+    }
+
+    fn tell_case(&mut self, case: Case, more: u64) {
+        let Case { rule, subject, severity, confidence, title, time, pid, mut attributes, facts } = case;
+        let span = match subject {
+            Subject::Node(node) => {
+                while let Some(undecided) = self.graph.undecided(node) {
+                    self.causes.decide(undecided, &mut self.graph);
+                }
+                self.graph.span_of(node)
+            }
+            Subject::Other(_) => None,
+        };
+        if more > 0 {
+            let more = i64::try_from(more).unwrap_or(i64::MAX);
+            attributes.push(("tracer.finding.evidence.dropped", Value::Int(more)));
+        }
+        attributes.sort_by_key(|(key, _)| *key);
+        attributes.dedup_by_key(|(key, _)| *key);
+        let unix = |time: Time| time.0.saturating_add(self.config.boot_to_unix_ns);
+        let evidence =
+            facts.into_iter().map(|(time, text)| Evidence { time_unix_nano: unix(time), text }).collect();
+        let finding = Finding {
+            rule,
+            severity,
+            confidence,
+            title,
+            time_unix_nano: unix(time),
+            span,
+            resource: self.tasks.resource(pid, &self.config),
+            attributes,
+            evidence,
+        };
+        self.stats.findings += 1;
+        self.outputs.push_back(Output::Finding(Box::new(finding)));
     }
 
     fn tell_one(&mut self, id: NodeId) {
@@ -307,7 +355,8 @@ impl World {
             Body::Launch(launch) => span::launch(node, launch),
         };
         let resource = self.tasks.resource(node.owner, &self.config);
-        let span = span::span(node, place, content, resource, &self.config);
+        let cases = self.cases.about(id);
+        let span = span::span(node, place, content, &cases, resource, &self.config);
         self.stats.spans += 1;
         self.outputs.push_back(Output::Span(Box::new(span)));
         self.graph.told(id, self.now);

@@ -4,6 +4,8 @@
 //!   refused in `hooks_missing`, if there are any;
 //! - `{"type":"span",..}` for every span that was asked for. Ids are hexadecimal strings, times decimal
 //!   strings, `parent_span_id` is null for a root, `status.code` is `UNSET` or `ERROR` with a `message`;
+//! - `{"type":"finding",..}` for every finding; one that grew worse comes again, with the same rule and span.
+//!   `trace_id` and `span_id` are null where it belongs to no span;
 //! - `{"type":"stats",..}` at the end.
 //!
 //! Lines are handed over at the end of every batch. Fields may be added; none changes its meaning.
@@ -17,7 +19,7 @@ use std::{
     sync::Arc,
 };
 use tracer_common::lost;
-use tracer_engine::{Span, SpanKind, SpanLink, Status, Time, Value};
+use tracer_engine::{Evidence, Finding, Span, SpanEvent, SpanKind, SpanLink, Status, Time, Value};
 
 /// Writes the contract.
 pub struct JsonView<W> {
@@ -44,6 +46,10 @@ impl<W: Write> View for JsonView<W> {
 
     fn span(&mut self, span: &Arc<Span>, matched: bool, _: Time) -> io::Result<()> {
         if matched { self.line(&SpanLine::new(span)) } else { Ok(()) }
+    }
+
+    fn finding(&mut self, finding: &Arc<Finding>, _: Time) -> io::Result<()> {
+        self.line(&FindingLine::new(finding))
     }
 
     fn settle(&mut self, _: Time) -> io::Result<()> {
@@ -74,6 +80,8 @@ struct SpanLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_state: Option<&'a str>,
     links: Vec<LinkLine<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventLine<'a>>,
     name: &'a str,
     kind: &'static str,
     start_unix_nano: String,
@@ -88,6 +96,57 @@ struct LinkLine<'a> {
     trace_id: String,
     span_id: String,
     attributes: Pairs<'a, &'static str>,
+}
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    name: &'a str,
+    time_unix_nano: String,
+    attributes: Pairs<'a, &'static str>,
+}
+
+/// A finding as the contract has it, in its order.
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    r#type: &'static str,
+    rule: &'a str,
+    severity: &'static str,
+    confidence: &'static str,
+    time_unix_nano: String,
+    title: &'a str,
+    trace_id: Option<String>,
+    span_id: Option<String>,
+    resource: Pairs<'a, String>,
+    attributes: Pairs<'a, &'static str>,
+    evidence: Vec<FactLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct FactLine<'a> {
+    time_unix_nano: String,
+    text: &'a str,
+}
+
+impl<'a> FindingLine<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        let fact = |fact: &'a Evidence| FactLine {
+            time_unix_nano: fact.time_unix_nano.to_string(),
+            text: &fact.text,
+        };
+        Self {
+            r#type: "finding",
+            rule: finding.rule,
+            severity: finding.severity.name(),
+            confidence: finding.confidence.name(),
+            time_unix_nano: finding.time_unix_nano.to_string(),
+            title: &finding.title,
+            trace_id: finding.span.map(|(trace, _)| trace.to_string()),
+            span_id: finding.span.map(|(_, span)| span.to_string()),
+            resource: Pairs(&finding.resource.attributes),
+            attributes: Pairs(&finding.attributes),
+            evidence: finding.evidence.iter().map(fact).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,6 +166,11 @@ impl<'a> SpanLine<'a> {
             span_id: link.span_id.to_string(),
             attributes: Pairs(&link.attributes),
         };
+        let event = |event: &'a SpanEvent| EventLine {
+            name: event.name,
+            time_unix_nano: event.time_unix_nano.to_string(),
+            attributes: Pairs(&event.attributes),
+        };
         Self {
             r#type: "span",
             trace_id: span.trace_id.to_string(),
@@ -114,6 +178,7 @@ impl<'a> SpanLine<'a> {
             parent_span_id: span.parent_span_id.map(|id| id.to_string()),
             trace_state: span.trace_state.as_deref(),
             links: span.links.iter().map(link).collect(),
+            events: span.events.iter().map(event).collect(),
             name: &span.name,
             kind: match span.kind {
                 SpanKind::Server => "SERVER",
@@ -163,7 +228,6 @@ struct StatsLine {
     unused: Map<String, Json>,
     spans: u64,
     spans_shown: u64,
-    /// There are none yet.
     findings: u64,
     undescribed: u64,
     cpu_seconds: f64,
@@ -185,7 +249,7 @@ impl StatsLine {
             unused: unused.map(|(name, n)| (name.to_owned(), json!(n))).collect(),
             spans: engine.spans,
             spans_shown: *shown,
-            findings: 0,
+            findings: engine.findings,
             undescribed: *undescribed,
             cpu_seconds: cpu.as_secs_f64(),
             rss_bytes: *rss_bytes,

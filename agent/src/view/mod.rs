@@ -1,4 +1,4 @@
-//! What is shown of the spans, on standard output.
+//! What is shown of spans and findings, on standard output.
 
 pub mod json;
 pub mod pretty;
@@ -8,7 +8,7 @@ use std::{
     io::{self, IsTerminal},
     sync::Arc,
 };
-use tracer_engine::{Span, Time};
+use tracer_engine::{Finding, Span, Time};
 
 /// One way to show spans.
 pub trait View {
@@ -23,6 +23,12 @@ pub trait View {
     /// # Errors
     /// See [`View::ready`].
     fn span(&mut self, span: &Arc<Span>, matched: bool, now: Time) -> io::Result<()>;
+
+    /// A rule found something.
+    ///
+    /// # Errors
+    /// See [`View::ready`].
+    fn finding(&mut self, finding: &Arc<Finding>, now: Time) -> io::Result<()>;
 
     /// A batch is through and time has passed: shows what is due, leaves nothing in a buffer of bytes.
     ///

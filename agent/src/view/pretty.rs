@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 use tracer_common::lost;
-use tracer_engine::{Budget, Span, Time, TraceId};
+use tracer_engine::{Budget, Finding, Span, Time, TraceId};
 
 /// Quiet for so long, a trace with a root is taken for complete.
 const QUIET_MS: u64 = 300;
@@ -113,6 +113,12 @@ impl<W: Write> View for PrettyView<W> {
             self.make_room()?;
         }
         Ok(())
+    }
+
+    fn finding(&mut self, finding: &Arc<Finding>, _: Time) -> io::Result<()> {
+        let Finding { rule, severity, confidence, title, .. } = &**finding;
+        writeln!(self.out, "! {} {} {rule}: {title}", severity.name(), confidence.name())?;
+        finding.evidence.iter().try_for_each(|fact| writeln!(self.out, "    {}", fact.text))
     }
 
     fn settle(&mut self, now: Time) -> io::Result<()> {

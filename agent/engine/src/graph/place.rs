@@ -42,6 +42,12 @@ impl Graph {
         Some(Place { trace_id, parent, other_end })
     }
 
+    /// Trace and span of a node: from now on its place stays. Nothing once it was forgotten.
+    pub fn span_of(&mut self, id: NodeId) -> Option<(TraceId, SpanId)> {
+        let span = self.parent(id)?.0;
+        Some((self.trace(id), span))
+    }
+
     /// The first node at or above this one whose cause is still to be decided, before its trace is told.
     pub fn undecided(&self, id: NodeId) -> Option<NodeId> {
         let mut top = id;

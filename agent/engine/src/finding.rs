@@ -1,0 +1,324 @@
+//! Findings: what someone should look at, with what was seen that says so.
+//!
+//! A rule raises a [`Case`]. What it raises again about the same subject makes that case stronger and its
+//! evidence longer, not a second one: a moment is left for that before the finding leaves, and only a case
+//! that grew worse leaves once more.
+
+use crate::{Resource, SpanId, Time, TraceId, Value, graph::NodeId};
+use rustc_hash::FxHashMap;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Most cases that are known, about a kilobyte each. Past it the oldest is forgotten.
+const MAX_CASES: usize = 4096;
+/// Most facts that one finding tells; later ones are counted.
+const MAX_EVIDENCE: usize = 24;
+/// Longest text of a fact, in bytes.
+const MAX_TEXT: usize = 1024;
+/// A finding leaves when nothing was added to it for so long,
+const QUIET_MS: u64 = 500;
+/// or so long after its first fact.
+const PATIENCE_MS: u64 = 2_000;
+/// A case is remembered so long after it left, so that it is not told again.
+const KEEP_MS: u64 = 60_000;
+
+/// How bad it is, if it is what it looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Rarely of interest by itself.
+    Low,
+    /// Worth a look in working hours.
+    Medium,
+    /// Worth a look now.
+    High,
+    /// Someone is inside.
+    Critical,
+}
+
+impl Severity {
+    /// In small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How sure it is that it is what it looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// It may as well be something else.
+    Suspicious,
+    /// Other explanations are rare.
+    Probable,
+    /// What was seen has no other explanation.
+    Confirmed,
+}
+
+impl Confidence {
+    /// In small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspicious => "suspicious",
+            Self::Probable => "probable",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// One observed fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// When, nanoseconds since the Unix epoch.
+    pub time_unix_nano: u64,
+    /// What, in words.
+    pub text: String,
+}
+
+/// A finding as it leaves. One that grew worse leaves again, with the same rule, trace and span.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Stable dotted name of the rule.
+    pub rule: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// One line.
+    pub title: String,
+    /// When the first fact was seen, nanoseconds since the Unix epoch.
+    pub time_unix_nano: u64,
+    /// Trace and span that it belongs to, if there is one.
+    pub span: Option<(TraceId, SpanId)>,
+    /// The process it is about.
+    pub resource: Arc<Resource>,
+    /// Attributes, sorted by key, each key once.
+    pub attributes: Vec<(&'static str, Value)>,
+    /// What was seen, in order of time; at most 24 facts.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What tells one case of a rule from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// An exchange or a launch: the finding belongs to its span.
+    Node(NodeId),
+    /// Whatever else, by a hash of it.
+    Other(u64),
+}
+
+/// What a rule says.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// [`Finding::rule`].
+    pub rule: &'static str,
+    /// What it is about.
+    pub subject: Subject,
+    /// [`Finding::severity`].
+    pub severity: Severity,
+    /// [`Finding::confidence`].
+    pub confidence: Confidence,
+    /// [`Finding::title`].
+    pub title: String,
+    /// When it was seen.
+    pub time: Time,
+    /// Process whose resource the finding has.
+    pub pid: u32,
+    /// [`Finding::attributes`], in any order. Those of a stronger case replace those of a weaker one.
+    pub attributes: Vec<(&'static str, Value)>,
+    /// Facts. One that is there already is not added again.
+    pub facts: Vec<(Time, String)>,
+}
+
+/// A case with its state.
+#[derive(Debug)]
+struct Known {
+    case: Case,
+    /// Facts that found no room.
+    more: u64,
+    /// When it leaves or, once it has left, is forgotten.
+    due: Time,
+    told: bool,
+}
+
+/// All cases.
+#[derive(Debug, Default)]
+pub struct Cases {
+    known: FxHashMap<(&'static str, Subject), Known>,
+    due: BTreeSet<(Time, &'static str, Subject)>,
+    /// Cases forgotten before they left, since too many were known.
+    pub dropped: u64,
+}
+
+impl Cases {
+    /// A rule says something.
+    pub fn raise(&mut self, mut case: Case, now: Time) {
+        let key = (case.rule, case.subject);
+        let Some(known) = self.known.get_mut(&key) else {
+            if self.known.len() >= MAX_CASES {
+                self.forget_one();
+            }
+            let facts = std::mem::take(&mut case.facts);
+            let mut known = Known { case, more: 0, due: now.plus_ms(QUIET_MS), told: false };
+            known.add(facts);
+            self.due.insert((known.due, key.0, key.1));
+            self.known.insert(key, known);
+            return;
+        };
+        let worse = (case.severity, case.confidence) > (known.case.severity, known.case.confidence)
+            || case.confidence > known.case.confidence;
+        known.add(std::mem::take(&mut case.facts));
+        if worse {
+            known.case.severity = known.case.severity.max(case.severity);
+            known.case.confidence = known.case.confidence.max(case.confidence);
+            known.case.title = case.title;
+            known.case.attributes = case.attributes;
+        }
+        if known.told && !worse {
+            return;
+        }
+        self.due.remove(&(known.due, key.0, key.1));
+        known.due = match known.told {
+            true => now.plus_ms(QUIET_MS),
+            false => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
+        };
+        known.told = false;
+        self.due.insert((known.due, key.0, key.1));
+    }
+
+    /// Cases about a node, by rule.
+    pub fn about(&self, node: NodeId) -> Vec<&Case> {
+        if self.known.is_empty() {
+            return Vec::new();
+        }
+        let subject = Subject::Node(node);
+        let mut about: Vec<_> =
+            self.known.iter().filter(|(key, _)| key.1 == subject).map(|(_, known)| &known.case).collect();
+        about.sort_unstable_by_key(|case| case.rule);
+        about
+    }
+
+    /// When the next one leaves or is forgotten.
+    pub fn deadline(&self) -> Option<Time> {
+        self.due.first().map(|(time, ..)| *time)
+    }
+
+    /// The next case that leaves by `until`, and how many facts it has that found no room.
+    pub fn pop_due(&mut self, until: Time, now: Time) -> Option<(Case, u64)> {
+        while let Some(&(time, rule, subject)) = self.due.first().filter(|(time, ..)| *time <= until) {
+            self.due.remove(&(time, rule, subject));
+            let key = (rule, subject);
+            let Some(known) = self.known.get_mut(&key) else { continue };
+            if known.told {
+                self.known.remove(&key);
+                continue;
+            }
+            known.told = true;
+            known.due = now.plus_ms(KEEP_MS);
+            // At the end of a run everything is due: what has left is not looked at again.
+            if known.due > until {
+                self.due.insert((known.due, rule, subject));
+            }
+            return Some((known.case.clone(), known.more));
+        }
+        None
+    }
+
+    fn forget_one(&mut self) {
+        if let Some((_, rule, subject)) = self.due.pop_first()
+            && let Some(known) = self.known.remove(&(rule, subject))
+        {
+            self.dropped += u64::from(!known.told);
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, facts: Vec<(Time, String)>) {
+        for (time, mut text) in facts {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            let facts = &mut self.case.facts;
+            if facts.iter().any(|(_, known)| *known == text) {
+                continue;
+            }
+            if facts.len() < MAX_EVIDENCE {
+                let place = facts.partition_point(|(earlier, _)| *earlier <= time);
+                facts.insert(place, (time, text));
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(severity: Severity, fact: &str, ms: u64) -> Case {
+        let time = Time::default().plus_ms(ms);
+        Case {
+            rule: "test.rule",
+            subject: Subject::Other(1),
+            severity,
+            confidence: Confidence::Probable,
+            title: format!("{severity:?}"),
+            time,
+            pid: 1,
+            attributes: Vec::new(),
+            facts: vec![(time, fact.into())],
+        }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::default().plus_ms(ms)
+    }
+
+    #[test]
+    fn what_is_raised_again_makes_one_finding_longer() {
+        let mut cases = Cases::default();
+        cases.raise(case(Severity::Low, "a", 0), at(0));
+        cases.raise(case(Severity::High, "b", 400), at(400));
+        cases.raise(case(Severity::Low, "b", 450), at(450));
+        assert!(cases.pop_due(at(500), at(500)).is_none(), "more may come");
+        let (told, more) = cases.pop_due(at(950), at(950)).expect("it is due");
+        assert_eq!((told.severity, told.title.as_str(), more), (Severity::High, "High", 0));
+        assert_eq!(told.facts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        cases.raise(case(Severity::High, "c", 1000), at(1000));
+        assert!(cases.pop_due(at(9000), at(9000)).is_none(), "it is told once");
+        cases.raise(case(Severity::Critical, "d", 9100), at(9100));
+        let (told, _) = cases.pop_due(at(9600), at(9600)).expect("it grew worse");
+        assert_eq!((told.severity, told.facts.len()), (Severity::Critical, 4));
+        assert!(cases.pop_due(Time(u64::MAX), at(9600)).is_none(), "the end tells nothing twice");
+        assert_eq!(cases.deadline(), None);
+    }
+
+    #[test]
+    fn who_goes_on_for_ever_is_told_in_time() {
+        let mut cases = Cases::default();
+        for ms in (0..PATIENCE_MS).step_by(100) {
+            cases.raise(case(Severity::Low, &ms.to_string(), ms), at(ms));
+            assert!(cases.pop_due(at(ms), at(ms)).is_none());
+        }
+        assert_eq!(cases.deadline().map(|due| due <= at(PATIENCE_MS + QUIET_MS)), Some(true));
+        (0..100).for_each(|n| cases.raise(case(Severity::Low, &format!("{n}x"), 1), at(PATIENCE_MS)));
+        let (told, more) = cases.pop_due(at(2 * PATIENCE_MS), at(2 * PATIENCE_MS)).expect("it is due");
+        assert_eq!((told.facts.len(), more), (MAX_EVIDENCE, 96), "evidence has a bound");
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut cases = Cases::default();
+        for n in 0..MAX_CASES as u64 + 10 {
+            cases.raise(Case { subject: Subject::Other(n), ..case(Severity::Low, "x", 0) }, at(0));
+        }
+        assert_eq!((cases.known.len(), cases.due.len(), cases.dropped), (MAX_CASES, MAX_CASES, 10));
+    }
+}
