@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{describer::Describer, recording::Recorder, summary::Summary, testing::exchange, view::View};
     use std::{cell::RefCell, io, rc::Rc, sync::Arc};
-    use tracer_engine::{Config, Input, ProcessFacts, Span};
+    use tracer_engine::{Config, Finding, Input, ProcessFacts, Span};
 
     /// Keeps what it is shown.
     #[derive(Clone, Default)]
@@ -75,6 +75,10 @@ mod tests {
 
         fn span(&mut self, span: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
             self.0.borrow_mut().push(Span::clone(span));
+            Ok(())
+        }
+
+        fn finding(&mut self, _: &Arc<Finding>, _: Time) -> io::Result<()> {
             Ok(())
         }
 

@@ -133,9 +133,12 @@ impl Conn {
         }
         self.update(&data.sock);
         match u64::try_from(data.ret) {
-            Err(_) => self.failed_send(op, world),
+            Err(_) => self.failed_send(bytes, op, world),
             Ok(0) => self.met_end(data, op, world),
             Ok(len) => self.bytes(data, len, bytes, op, world),
+        }
+        if self.conversation.is_opaque() && self.conversation.is_inbound() {
+            world.tasks.unreadable(op.pid);
         }
         self.mute(world);
         self.settle(world);
@@ -168,8 +171,9 @@ impl Conn {
         }
     }
 
-    fn failed_send(&mut self, op: Op, world: &mut World) {
+    fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
         world.stats.failed_sends += 1;
+        self.conversation.failed_send(bytes, op, world);
         if self.gone.is_some() {
             self.conversation.ended(direction::SEND, None, op.time, world);
         }
@@ -216,6 +220,7 @@ impl Conn {
             _ if abandoned => 0,
             Some(Side::Client) => READ_MS,
             Some(Side::Server) => WORK_MS,
+            None if self.conversation.may_be_answered() => READ_MS,
             None => 0,
         };
         self.gone.get_or_insert((at, now.plus_ms(more)));
@@ -223,7 +228,8 @@ impl Conn {
 
     /// Whether it is closed, and nothing is expected of it any more.
     pub fn is_over(&self, now: Time) -> bool {
-        self.gone.is_some_and(|(_, until)| until <= now || self.conversation.waits_as().is_none())
+        let waits = self.conversation.waits_as().is_some() || self.conversation.may_be_answered();
+        self.gone.is_some_and(|(_, until)| until <= now || !waits)
     }
 
     /// It is followed no more.

@@ -16,6 +16,7 @@
 mod answering;
 mod asking;
 mod joining;
+mod ledger;
 
 use crate::{
     Time,
@@ -25,6 +26,7 @@ use crate::{
     http1::{Answering, Event, Parser, Role},
     world::{Op, World},
 };
+use ledger::{Ledger, Split};
 use std::collections::VecDeque;
 use tracer_common::{Sock, direction};
 
@@ -40,6 +42,17 @@ pub enum Moved<'a> {
     Gap(u64),
     /// An unknown number.
     Jump,
+}
+
+impl Moved<'_> {
+    /// The first of them.
+    fn first(self, len: u64) -> Self {
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(&bytes[..bytes.len().min(len as usize)]),
+            Self::Gap(all) => Self::Gap(all.min(len)),
+            Self::Jump => Self::Jump,
+        }
+    }
 }
 
 /// What is known of the connection.
@@ -82,6 +95,8 @@ struct Open {
     answered: bool,
     /// The operation that completed its head.
     asked: Op,
+    /// It was sent behind another one, and seems to have come in with that.
+    split: Option<Split>,
 }
 
 /// One direction's parser, and whether it lost where messages begin.
@@ -138,6 +153,8 @@ pub struct Conversation {
     /// Turns without a request since requests were lost.
     lost_turns: u8,
     exchanges: u64,
+    /// Requests that may be more than they seem.
+    ledger: Ledger,
 }
 
 impl Conversation {
@@ -166,6 +183,7 @@ impl Conversation {
             turn: None,
             lost_turns: 0,
             exchanges: 0,
+            ledger: Ledger::default(),
         }
     }
 
@@ -177,6 +195,16 @@ impl Conversation {
     /// Whether nothing of it is of interest any more.
     pub fn is_opaque(&self) -> bool {
         self.protocol == Protocol::Opaque
+    }
+
+    /// Whether it may still be answered though all that was asked is: see [`ledger`].
+    pub fn may_be_answered(&self) -> bool {
+        self.side == Some(Side::Server) && self.ledger.may_be_answered()
+    }
+
+    /// Whether it was accepted from someone.
+    pub fn is_inbound(&self) -> bool {
+        self.side == Some(Side::Server)
     }
 
     /// Which end the process is, of a connection with requests that wait for their responses.
@@ -206,10 +234,14 @@ impl Conversation {
         if !joined {
             return;
         }
+        if self.role(direction) == Role::Request {
+            self.ledger.moved(offset, moved);
+        }
         match self.role(direction) {
             Role::Request if self.finds_requests(moved, world) => {
                 self.request(offset, moved, op, peers, world);
             }
+            Role::Request => self.passed(moved, world),
             Role::Response if self.finds_responses(moved, world) => self.response(moved, op, world),
             _ => {}
         }
@@ -278,6 +310,10 @@ impl Conversation {
     /// The connection is followed no more.
     pub fn closed(&mut self, closing: Closing, world: &mut World) {
         let last = self.last.iter().flatten().map(|op| op.time).max().unwrap_or(world.now);
+        if let Some(op) = self.last[usize::from(direction::SEND)] {
+            let begun = self.responses.parser.partial().to_vec();
+            self.unfinished_answer(&begun, op, false, world);
+        }
         match closing {
             Closing::Gone(at) => {
                 self.ended(direction::SEND, None, at, world);

@@ -81,6 +81,16 @@ impl Endpoint {
     }
 }
 
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address, port) => write!(f, "{}", std::net::SocketAddr::new(*address, *port)),
+            Self::Unix(name) if name.is_empty() => f.write_str("a unix socket"),
+            Self::Unix(name) => f.write_str(name),
+        }
+    }
+}
+
 impl Endpoints {
     /// Both ends of a TCP socket; nothing for a unix socket.
     pub fn tcp(sock: &Sock) -> Option<Self> {
@@ -126,9 +136,28 @@ pub struct Exchange {
     pub endpoints: Endpoints,
     /// How it ended, when not well.
     pub problem: Option<Problem>,
+    /// Whether it came inside of another request.
+    pub smuggled: bool,
+    /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
+    pub hidden: Vec<Box<[u8]>>,
 }
 
 impl Exchange {
+    /// One whose request has its head.
+    pub fn new(side: Side, request: Box<Head>, endpoints: Endpoints) -> Self {
+        Self {
+            side,
+            request,
+            response: None,
+            request_content: 0,
+            response_content: 0,
+            endpoints,
+            problem: None,
+            smuggled: false,
+            hidden: Vec::new(),
+        }
+    }
+
     /// The request's method.
     pub fn method(&self) -> &str {
         match self.request.start() {

@@ -11,6 +11,7 @@ mod budget;
 mod cause;
 mod conn;
 mod conversation;
+mod detect;
 mod engine;
 mod exchange;
 mod finding;

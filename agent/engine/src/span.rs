@@ -6,6 +6,7 @@ mod query;
 
 pub use http::exchange;
 pub use launch::launch;
+pub use query::{percent_decoded, redact};
 
 use crate::{Config, Resource};
 use crate::{

@@ -8,9 +8,11 @@ use crate::{
     launch::Image,
     resource::resource,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
 
+/// Most serving processes of which it is known that something unreadable came in: all that a big node has.
+const MAX_UNREADABLE: usize = 16_384;
 /// Most processes that are known: more than a big node runs. Past it all are forgotten, and asked about
 /// anew.
 const MAX_PROCESSES: usize = 16_384;
@@ -50,6 +52,8 @@ pub struct Tasks {
     ended: VecDeque<(Time, u32)>,
     /// Launches whose process was forgotten: nobody will hear of their end.
     abandoned: Vec<NodeId>,
+    /// Processes that were sent what is no HTTP/1 on connections that they accepted.
+    unreadable: FxHashSet<u32>,
     /// Processes that were forgotten for want of room.
     pub forgotten: u64,
     /// Command lines of which only the begin was kept.
@@ -63,6 +67,7 @@ impl Default for Tasks {
             held: Budget::new(MAX_FACTS),
             ended: VecDeque::new(),
             abandoned: Vec::new(),
+            unreadable: FxHashSet::default(),
             forgotten: 0,
             truncated: 0,
         }
@@ -180,6 +185,7 @@ impl Tasks {
 
     /// A process ended.
     pub fn exited(&mut self, pid: u32, now: Time) {
+        self.unreadable.remove(&pid);
         let Some(known) = self.processes.get_mut(&pid).filter(|known| known.ended.is_none()) else { return };
         if !known.asked && known.launch.is_none() {
             // Nothing that it did became a span.
@@ -189,6 +195,18 @@ impl Tasks {
             known.ended = Some(now.plus_ms(KEEP_MS));
             self.ended.push_back((now.plus_ms(KEEP_MS), pid));
         }
+    }
+
+    /// The process was sent what is no HTTP/1 on a connection that it accepted.
+    pub fn unreadable(&mut self, pid: u32) {
+        if self.unreadable.len() < MAX_UNREADABLE {
+            self.unreadable.insert(pid);
+        }
+    }
+
+    /// Whether it was.
+    pub fn serves_unreadable(&self, pid: u32) -> bool {
+        self.unreadable.contains(&pid)
     }
 
     /// Forgets processes that ended a while ago.

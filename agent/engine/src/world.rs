@@ -179,6 +179,15 @@ impl World {
         Some(id)
     }
 
+    /// A request that came inside another one, `carrier`, begins to be answered.
+    pub fn smuggled(&mut self, exchange: Exchange, carrier: NodeId, op: Op) -> Option<NodeId> {
+        let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
+        let identity = Identity::Local { subject: op.pid.into(), inode: 1, place: op.tid.into(), began };
+        let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
+        node.cause = Cause::Known(carrier, Link::certain(Method::Content));
+        self.graph.add(node)
+    }
+
     /// An exchange turned out to be none. Where a child's span has left already, its parent must too.
     pub fn retract(&mut self, node: NodeId) {
         if !self.graph.is_open_ended(node) {

@@ -119,6 +119,11 @@ impl Causes {
         }
     }
 
+    /// Requests that a process has open, oldest first.
+    pub fn open_requests(&self, pid: u32) -> impl Iterator<Item = NodeId> {
+        self.workloads.get(&pid).into_iter().flat_map(Workload::open)
+    }
+
     /// A process ended: what it had open ends when its connections do.
     pub fn forget(&mut self, pid: u32) {
         if let Some(workload) = self.workloads.get_mut(&pid) {

@@ -69,6 +69,11 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Its open requests, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = NodeId> {
+        self.open.keys().copied()
+    }
+
     /// A request begins that a thread has read.
     pub fn begin(&mut self, node: NodeId, tid: u32) {
         self.open.insert(node, Open { tid, words: None, answering: false });

@@ -6,7 +6,7 @@ use crate::{
     budget::ALLOCATION,
     exchange::{Exchange, Problem, Side},
     graph::NodeId,
-    http1::{Answering, Event, Guess, Head, Role, looks_like_response},
+    http1::{Event, Guess, Head, Role, looks_like_response},
     world::{Op, World},
 };
 
@@ -47,7 +47,7 @@ impl Conversation {
         loop {
             let front = self.open.front();
             answered = front.and_then(|open| open.node).or(answered);
-            let answering = front.map_or(Answering::default(), |open| open.answering);
+            let answering = front.map_or_else(|| self.unframed(), |open| open.answering);
             let Some((_, event)) = step(&mut self.responses.parser, &mut rest, answering) else { break };
             match event {
                 Some(Event::Head(head)) => self.answer_head(head, op, world),
@@ -94,8 +94,9 @@ impl Conversation {
         }
         match self.open.front_mut() {
             Some(open) => open.answered = true,
-            None => world.stats.orphan_responses += 1,
+            None => self.unasked(head.status().unwrap_or_default(), op, false, world),
         }
+        self.reconcile(&head, op, world);
         if let Some(node) = self.open.front().and_then(|open| open.node) {
             world.graph.answered(node, head);
         }

@@ -4,7 +4,7 @@ use super::{Conversation, Moved, Open, Peers, Protocol, Stream, step};
 use crate::{
     cause::{Clue, Origin},
     exchange::{Exchange, Problem, Side},
-    http1::{Answering, Event, Guess, Head, Role, Start, looks_like_request},
+    http1::{Answering, Event, Guess, Head, Loss, Role, Start, looks_like_request},
     ids::{self, Identity},
     wire::Wire,
     world::{Begun, Op, World},
@@ -27,13 +27,17 @@ impl Conversation {
         self.skip_refused_content(moved);
         let mut place = offset;
         let mut rest = moved;
-        while let Some((used, event)) = step(&mut self.requests.parser, &mut rest, Answering::default()) {
+        loop {
+            let before = rest;
+            let stepped = step(&mut self.requests.parser, &mut rest, Answering::default());
+            let Some((used, event)) = stepped else { break };
             place = place.wrapping_add(used);
             match event {
                 Some(Event::Begin) if self.unproven.is_some() && !self.open.is_empty() => {
                     return self.disprove(world);
                 }
                 Some(Event::Begin) => {
+                    self.ledger.begins(self.turned());
                     let origin = self.origin(op, world);
                     self.asking = Some((op, place, origin));
                 }
@@ -41,18 +45,28 @@ impl Conversation {
                     self.tentative = None;
                     let expects = head.fields("expect").any(|v| v.eq_ignore_ascii_case(b"100-continue"));
                     self.withheld = expects && matches!(rest, Moved::Bytes([]));
-                    self.asked(head, op, peers, world);
+                    self.asked(head, op, (place, rest), peers, world);
                     self.replay_early(world);
                 }
                 Some(Event::Content(bytes)) => {
                     if let Some(exchange) = self.current.and_then(|node| world.graph.exchange_mut(node)) {
                         exchange.request_content += bytes;
                     }
+                    self.passed(before.first(bytes), world);
                 }
-                Some(Event::End | Event::Incomplete) => self.current = None,
+                Some(Event::End | Event::Incomplete) => {
+                    self.content_ended(place, op.pid, world);
+                    self.current = None;
+                }
                 Some(Event::Tunnel) | None => {}
                 Some(Event::NotHttp) => return self.no_request(world),
-                Some(Event::Lost(_)) => return self.lose_requests(world),
+                Some(Event::Lost(loss)) => {
+                    match loss {
+                        Loss::Framing | Loss::Chunk => self.passed(rest, world),
+                        Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields => self.ledger.forget(),
+                    }
+                    return self.lose_requests(world);
+                }
             }
             if self.protocol != Protocol::Http || self.requests.lost {
                 return;
@@ -75,7 +89,14 @@ impl Conversation {
     }
 
     /// A request's head is complete.
-    fn asked(&mut self, head: Box<Head>, op: Op, peers: Peers<'_>, world: &mut World) {
+    fn asked(
+        &mut self,
+        head: Box<Head>,
+        op: Op,
+        behind: (u64, Moved<'_>),
+        peers: Peers<'_>,
+        world: &mut World,
+    ) {
         let Some(side) = self.side else { return };
         let (first, place, origin) = self.asking.take().unwrap_or((op, 0, Origin::Nothing));
         self.exchanges += 1;
@@ -93,24 +114,16 @@ impl Conversation {
         let wire = wire(side, peers, place, &head);
         let began = first.time.0.saturating_add(world.config.boot_to_unix_ns);
         let identity = identity(side, peers, place, wire, began);
-        let node = world.begin(Begun {
-            op: first,
-            identity,
-            wire,
-            origin,
-            behind: !self.open.is_empty(),
-            exchange: Exchange {
-                side,
-                request: head,
-                response: None,
-                request_content: 0,
-                response_content: 0,
-                endpoints: peers.endpoints.clone(),
-                problem: None,
-            },
-        });
+        let exchange = Exchange::new(side, head, peers.endpoints.clone());
+        let split = self.split(&exchange, op, world);
+        let node =
+            world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
         self.current = node;
-        self.open.push_back(Open { node, answering, answered: false, asked: op });
+        if let (Some(split), Some(node)) = (split, node) {
+            self.tell_split(split, node, None, op, world);
+        }
+        self.open.push_back(Open { node, answering, answered: false, asked: op, split });
+        self.enter(node, first, place, behind, world);
     }
 
     /// What a request that begins is for. Who began the connect for something, and is not at something else

@@ -75,7 +75,10 @@ impl Conversation {
     /// requests that wait behind the first.
     pub fn unfinished(&self) -> usize {
         let heads = self.requests.parser.buffered() + self.responses.parser.buffered();
-        heads + self.early_bytes() + self.open.len().saturating_sub(1) * size_of::<Open>()
+        heads
+            + self.early_bytes()
+            + self.ledger.held()
+            + self.open.len().saturating_sub(1) * size_of::<Open>()
     }
 
     /// Gives up what is unfinished. The connection goes on as one of which nothing was seen so far.
@@ -84,6 +87,7 @@ impl Conversation {
         (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
         (self.tentative, self.unproven) = (None, None);
         (self.withheld, self.refused) = (false, false);
+        self.ledger.forget();
         self.side = self.side.filter(|_| self.side_seen);
         if self.protocol == Protocol::Http {
             self.protocol = Protocol::Undecided { turns: 0 };

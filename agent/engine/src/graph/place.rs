@@ -33,7 +33,7 @@ impl Graph {
             Above::Nothing => None,
         };
         let caused = match node.side() {
-            Some(Side::Server) => node.partner.is_some(),
+            Some(Side::Server) => node.partner.is_some() || node.cause.node().is_some(),
             _ => node.cause.node().is_some(),
         };
         self.stats.causes_gone += u64::from(parent.is_none() && caused);
@@ -109,12 +109,12 @@ impl Graph {
 
     /// Where the parent is.
     ///
-    /// A server's request came over a connection whose other end, when it is here, knows more than the
+    /// A server's request that came inside another one hangs on that; any other came over a connection whose other end, when it is here, knows more than the
     /// fields: the context they carry is above that end. A client's fields name its parent, unless they
     /// only pass on what the request that caused it had carried.
     fn above(&self, node: &Node) -> Above {
         let known = |id: NodeId| self.parent(id).is_some();
-        if node.side() == Some(Side::Server) {
+        if node.side() == Some(Side::Server) && node.cause.node().is_none() {
             return match (node.partner, &node.remote) {
                 (Some(client), _) if known(client) => Above::Here(client, Link::certain(Method::Socket)),
                 (_, Some(_)) => Above::Elsewhere,

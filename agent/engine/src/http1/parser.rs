@@ -42,12 +42,34 @@ enum State {
     Over,
 }
 
+impl State {
+    /// What follows a head.
+    fn content(framing: Framing) -> Self {
+        match framing {
+            Framing::None => Self::Ending { tunnel: false },
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunked::new()),
+            Framing::UntilClose => Self::UntilClose,
+            Framing::Tunnel => Self::Ending { tunnel: true },
+            Framing::Unknown => Self::Unknown(Loss::Framing),
+        }
+    }
+}
+
 impl Parser {
     /// A parser for a stream that is between two messages.
     #[must_use]
     pub fn new(role: Role) -> Self {
         let state = State::Idle { empty_lines: false };
         Self { role, state, partial: Vec::new(), scan: Scan::default(), deviations: Deviations::NONE }
+    }
+
+    /// A parser for a stream of requests that is at the begin of a content framed like this.
+    #[must_use]
+    pub(crate) fn within(framing: Framing) -> Self {
+        let mut parser = Self::new(Role::Request);
+        parser.state = State::content(framing);
+        parser
     }
 
     /// Consumes some of `input`, and says how much and what happened there, if anything did.
@@ -154,6 +176,12 @@ impl Parser {
         self.deviations
     }
 
+    /// What came so far of a head that is unfinished; nothing once it was found to be none.
+    #[must_use]
+    pub(crate) fn partial(&self) -> &[u8] {
+        if matches!(self.state, State::InHead) { &self.partial } else { &[] }
+    }
+
     /// Bytes that the parser keeps of an unfinished head, at most [`MAX_HEAD`].
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -253,14 +281,7 @@ impl Parser {
         };
         head.frame(framing, self.deviations | deviations);
         self.deviations = head.deviations();
-        self.state = match framing {
-            Framing::None => State::Ending { tunnel: false },
-            Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::Chunked(Chunked::new()),
-            Framing::UntilClose => State::UntilClose,
-            Framing::Tunnel => State::Ending { tunnel: true },
-            Framing::Unknown => State::Unknown(Loss::Framing),
-        };
+        self.state = State::content(framing);
         Event::Head(Box::new(head))
     }
 

@@ -57,6 +57,9 @@ pub fn exchange(exchange: &Exchange) -> Content {
             SpanKind::Client
         }
     };
+    if exchange.smuggled {
+        attributes.push(("tracer.smuggled", Value::Bool(true)));
+    }
     if let Some(agent) = exchange.request.field("user-agent") {
         attributes.push(("user_agent.original", text(agent)));
     }

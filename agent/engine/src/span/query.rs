@@ -84,17 +84,17 @@ pub fn redact(query: &str) -> Cow<'_, str> {
 /// The key of a pair as it stands there, when its value is secret.
 fn secret_key(pair: &str) -> Option<&str> {
     let (key, _) = pair.split_once('=')?;
-    let decoded = percent_decoded(key);
+    let decoded = percent_decoded(key.as_bytes());
     SECRET.iter().any(|secret| decoded.eq_ignore_ascii_case(secret.as_bytes())).then_some(key)
 }
 
-/// What a server reads in a key; what is no valid escape stands for itself.
-fn percent_decoded(key: &str) -> Cow<'_, [u8]> {
-    if !key.contains('%') {
-        return Cow::Borrowed(key.as_bytes());
+/// What a server reads there; what is no valid escape stands for itself.
+pub fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (mut decoded, mut rest) = (Vec::with_capacity(key.len()), key.as_bytes());
+    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text);
     while let [first, tail @ ..] = rest {
         let escaped = match tail {
             [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),

@@ -1,0 +1,111 @@
+//! Requests that may carry another one: those with content, and those whose framing is odd.
+
+use super::{hidden::Scanner, reading::Reading};
+use crate::{
+    Time, Value,
+    exchange::Endpoints,
+    graph::NodeId,
+    http1::{Deviations, Framing, Head},
+    world::Op,
+};
+
+/// Longest target that is kept, in bytes.
+const MAX_TARGET: usize = 512;
+
+/// A request that may carry another one.
+#[derive(Debug)]
+pub struct Carrier {
+    /// Its exchange, when there was room for it.
+    pub node: Option<NodeId>,
+    /// The operation that moved its first byte.
+    pub op: Op,
+    /// Method.
+    pub method: String,
+    /// Target, at most 512 bytes.
+    pub target: String,
+    /// Who says that it came on behalf of whom (`Forwarded`, `X-Forwarded-For`).
+    pub forwarded_for: Option<String>,
+    /// Both ends of the connection.
+    pub endpoints: Endpoints,
+    /// What the parser went by.
+    pub framing: Framing,
+    /// In what the message departs from the grammar.
+    pub deviations: Deviations,
+    /// What its content holds.
+    pub content: Scanner,
+    /// Other readings of where it ends.
+    pub readings: Vec<Reading>,
+    /// Records that the kernel side had lost when it began.
+    pub lost: u64,
+    /// Whether its answer has ended, and by when.
+    pub answered: Option<(Time, Option<u16>)>,
+}
+
+impl Carrier {
+    /// A request as one, if it can be one.
+    pub fn of(head: &Head, node: Option<NodeId>, op: Op, endpoints: &Endpoints, lost: u64) -> Option<Self> {
+        let readings = Reading::others(head);
+        let bare = matches!(head.framing(), Framing::None | Framing::Length(0));
+        if bare && readings.is_empty() {
+            return None;
+        }
+        let crate::http1::Start::Request { method, target } = head.start() else { return None };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TARGET)]).into_owned();
+        Some(Self {
+            node,
+            op,
+            method: method.to_owned(),
+            target: without_secrets(&text(target)),
+            forwarded_for: head.field("forwarded").or_else(|| head.field("x-forwarded-for")).map(text),
+            endpoints: endpoints.clone(),
+            framing: head.framing(),
+            deviations: head.deviations(),
+            content: Scanner::default(),
+            readings,
+            lost,
+            answered: None,
+        })
+    }
+
+    /// How likely it is the one of several that carried something: most of all, what shows a request inside.
+    pub fn suspicion(&self) -> (bool, bool, u64) {
+        let content = self.content.passed();
+        (!self.content.found().is_empty(), !self.readings.is_empty(), content)
+    }
+
+    /// Method and target, as one says it.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+
+    /// What it says of itself, for the attributes of a finding.
+    pub fn attributes(&self) -> Vec<(&'static str, Value)> {
+        let mut attributes = vec![("http.request.method", Value::Str(self.method.clone()))];
+        let (path, query) = match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (self.target.as_str(), None),
+        };
+        attributes.push(("url.path", Value::Str(path.to_owned())));
+        if let Some(query) = query {
+            attributes.push(("url.query", Value::Str(query.to_owned())));
+        }
+        if let Some(forwarded) = &self.forwarded_for {
+            attributes.push(("tracer.forwarded_for", Value::Str(forwarded.clone())));
+        }
+        attributes
+    }
+
+    /// Memory that it takes elsewhere.
+    pub fn held(&self) -> usize {
+        let texts =
+            self.method.len() + self.target.len() + self.forwarded_for.as_ref().map_or(0, String::len);
+        size_of::<Self>() + texts + self.content.held() + self.readings.len() * size_of::<Reading>()
+    }
+}
+
+fn without_secrets(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", crate::span::redact(query)),
+        None => target.to_owned(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Requests that stand inside the content of another: what a reader sees there who takes the content for
+//! something else. By itself it proves nothing, an uploaded text file may hold one.
+
+use crate::http1::{Event, Guess, Head, Parser, Role, looks_like_request};
+use memchr::memchr;
+
+/// Most requests that are kept of one content: the first ones.
+const MAX_FOUND: usize = 4;
+/// Longest text that is kept of one, in bytes: a start line and the fields that matter.
+const MAX_TEXT: usize = 1024;
+/// Longest line that is looked at, in bytes; of a longer one, its last ones.
+const MAX_LINE: usize = 1024;
+/// What a request line ends with; the last byte is a digit.
+const VERSION: &[u8] = b" HTTP/1.";
+
+/// A request inside a content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// Where in the content it begins.
+    pub offset: u64,
+    /// How it begins, at most a kilobyte.
+    pub text: Vec<u8>,
+    /// Whether its head goes on.
+    open: bool,
+}
+
+impl Hidden {
+    /// Its first line, without the line end.
+    pub fn line(&self) -> &[u8] {
+        let line = self.text.split(|b| *b == b'\n').next().unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    /// It as a head; the fields that came whole.
+    pub fn head(&self) -> Option<Box<Head>> {
+        let mut parser = Parser::new(Role::Request);
+        let mut rest = self.text.as_slice();
+        loop {
+            let (used, event) = parser.step(rest, Default::default());
+            rest = &rest[used..];
+            match event {
+                Some(Event::Head(head)) => return Some(head),
+                Some(Event::Begin) => {}
+                None if used > 0 => {}
+                None => break,
+                Some(_) => return None,
+            }
+        }
+        match parser.gap(1).1 {
+            Some(Event::Head(head)) => Some(head),
+            _ => None,
+        }
+    }
+}
+
+/// Looks for requests in a content as it passes.
+#[derive(Clone, Debug, Default)]
+pub struct Scanner {
+    /// Bytes that have passed.
+    passed: u64,
+    /// Of these, bytes that were not seen.
+    unseen: u64,
+    /// The line that is coming, at most [`MAX_LINE`] bytes of its end.
+    line: Vec<u8>,
+    found: Vec<Hidden>,
+}
+
+impl Scanner {
+    /// What was found.
+    pub fn found(&self) -> &[Hidden] {
+        &self.found
+    }
+
+    /// Bytes that have passed.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Of these, how many were not seen.
+    pub fn unseen(&self) -> u64 {
+        self.unseen
+    }
+
+    /// Memory that it takes elsewhere.
+    pub fn held(&self) -> usize {
+        self.line.capacity()
+            + self.found.iter().map(|hidden| size_of::<Hidden>() + hidden.text.capacity()).sum::<usize>()
+    }
+
+    /// More of the content.
+    pub fn bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let end = memchr(b'\n', bytes).map(|end| end + 1);
+            let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            for hidden in self.found.iter_mut().filter(|hidden| hidden.open) {
+                hidden.extend(piece);
+            }
+            let room = MAX_LINE.saturating_sub(piece.len());
+            if self.line.len() > room {
+                self.line.drain(..self.line.len() - room);
+            }
+            self.line.extend_from_slice(&piece[piece.len().saturating_sub(MAX_LINE)..]);
+            self.passed += piece.len() as u64;
+            if end.is_some() {
+                self.line_ended();
+            }
+            bytes = rest;
+        }
+    }
+
+    /// So many bytes of the content were not seen.
+    pub fn gap(&mut self, len: u64) {
+        self.passed += len;
+        self.unseen += len;
+        self.line.clear();
+        self.found.iter_mut().for_each(|hidden| hidden.open = false);
+    }
+
+    /// The content is complete: its last line may lack an end.
+    pub fn ended(&mut self) {
+        self.line_ended();
+        self.line = Vec::new();
+        self.found.iter_mut().for_each(|hidden| hidden.open = false);
+    }
+
+    fn line_ended(&mut self) {
+        if let Some(start) = request_in(&self.line)
+            && self.found.len() < MAX_FOUND
+        {
+            let text = self.line[start..].to_vec();
+            let offset = self.passed - text.len() as u64;
+            self.found.push(Hidden { offset, text, open: true });
+        }
+        self.line.clear();
+    }
+}
+
+impl Hidden {
+    fn extend(&mut self, piece: &[u8]) {
+        let room = MAX_TEXT.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.open = piece.len() <= room && !self.text.ends_with(b"\n\r\n") && !self.text.ends_with(b"\n\n");
+    }
+}
+
+/// Where in a line a request line begins that ends with it. What stands before its method may belong to
+/// something else: a reader may have left off anywhere.
+fn request_in(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (digit, rest) = line.split_last()?;
+    let target = rest.strip_suffix(VERSION).filter(|_| digit.is_ascii_digit())?;
+    let space = target.iter().rposition(|b| *b == b' ')?;
+    let method = target[..space].iter().rev().take_while(|b| b.is_ascii_uppercase()).count();
+    let start = space - method;
+    let is_request = method >= 3 && looks_like_request(&[&line[start..], b"\n"].concat()) == Guess::Yes;
+    is_request.then_some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(content: &[u8], step: usize) -> Vec<(u64, String)> {
+        let mut scanner = Scanner::default();
+        content.chunks(step).for_each(|piece| scanner.bytes(piece));
+        scanner.ended();
+        let text = |hidden: &Hidden| String::from_utf8_lossy(&hidden.text).into_owned();
+        scanner.found().iter().map(|hidden| (hidden.offset, text(hidden))).collect()
+    }
+
+    #[test]
+    fn finds_what_a_reader_might_who_begins_anywhere() {
+        let padding = "x".repeat(100_000);
+        let cases: &[(&str, &[(u64, &str)])] = &[
+            ("a=1&b=2", &[]),
+            ("GET /admin HTTP/1.1\r\nHost: h\r\n\r\nrest", &[(0, "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n")]),
+            ("GET /admin HTTP/1.1\r\nX: ", &[(0, "GET /admin HTTP/1.1\r\nX: ")]),
+            ("GET /admin HTTP/1.1", &[(0, "GET /admin HTTP/1.1")]),
+            ("xxxxxxxxGET /a HTTP/1.0\nA: b\n\n", &[(8, "GET /a HTTP/1.0\nA: b\n\n")]),
+            ("0\r\n\r\nPOST /b HTTP/1.1\r\n\r\n", &[(5, "POST /b HTTP/1.1\r\n\r\n")]),
+            ("HTTP/1.1 200 OK\r\n", &[]),
+            ("see RFC 9112 of HTTP/1.1\r\n", &[]),
+            (
+                "GET /a HTTP/1.1\n\nGET /b HTTP/1.1\n\n",
+                &[(0, "GET /a HTTP/1.1\n\n"), (17, "GET /b HTTP/1.1\n\n")],
+            ),
+        ];
+        for (content, expected) in cases {
+            let expected: Vec<_> = expected.iter().map(|(at, text)| (*at, (*text).to_owned())).collect();
+            for step in [1, 3, 1 << 20] {
+                assert_eq!(found(content.as_bytes(), step), expected, "{content:?} by {step}");
+            }
+            let padded = format!("{padding}\n{content}");
+            let moved: Vec<_> = expected.iter().map(|(at, text)| (at + 100_001, text.clone())).collect();
+            assert_eq!(found(padded.as_bytes(), 4096), moved, "{content:?} behind padding");
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut scanner = Scanner::default();
+        let request = format!("GET /{} HTTP/1.1\r\nA: {}\r\n", "a".repeat(500), "b".repeat(5000));
+        for _ in 0..1000 {
+            scanner.bytes(request.as_bytes());
+        }
+        scanner.bytes(&[b'x'; 1 << 20]);
+        assert!(scanner.held() < 8 * 1024, "{}", scanner.held());
+        scanner.gap(7);
+        assert_eq!((scanner.found().len(), scanner.unseen()), (MAX_FOUND, 7));
+    }
+
+    #[test]
+    fn an_unfinished_one_has_a_head_too() {
+        let hidden = |text: &[u8]| Hidden { offset: 0, text: text.into(), open: false };
+        let head = hidden(b"GET /admin HTTP/1.1\r\nHost: h\r\nX: ").head().expect("a head");
+        assert_eq!((head.field("host"), head.field("x")), (Some(b"h".as_slice()), None));
+        assert!(hidden(b"GET /admin HTTP/1.1\r\n\r\nxyz").head().is_some());
+        assert_eq!(hidden(b"GET /admin HTTP/1.1\r\nHost").line(), b"GET /admin HTTP/1.1");
+    }
+}

@@ -1,0 +1,27 @@
+//! HTTP request smuggling: what one reader of a message made two of.
+//!
+//! The bytes of a request prove nothing: the same ones are an attack before a server that leaves a content
+//! on the socket, and harmless before one that reads it. What proves it is what the server writes. So a
+//! request that may carry another one ([`Carrier`]) is kept with all the ways that it can be read, and the
+//! answers on its connection decide between them:
+//!
+//! | what is seen | verdict |
+//! | --- | --- |
+//! | a final response begins though every request has its own | confirmed |
+//! | a status line among the fields of a response to a carrier | confirmed |
+//! | an answer to a request that is content in another reading, which ends where the sender had stopped | confirmed |
+//! | a request sent behind another, whose line stands in the request that both are for | suspicious, confirmed once it is served |
+//! | a request sent behind another where what came in could not be read | suspicious, probable once it is served |
+//! | a 400, 414, 431, 501 or 505 though every request has its answer, and a content that holds a request | probable |
+//! | framing that can be read in more than one way | suspicious |
+//!
+//! What was lost lowers a verdict to suspicious: an answer may be that to a request whose record is missing.
+
+mod carrier;
+mod hidden;
+mod reading;
+mod report;
+
+pub use carrier::Carrier;
+pub use reading::is_ambiguous;
+pub use report::{Ghost, ambiguous, extra_answer, hit, split, swallowed, two_status_lines};

@@ -1,0 +1,179 @@
+//! Other ways to read a message whose framing is odd: where its content ends for someone who does not see
+//! the field that our parser went by, or goes by another one.
+
+use crate::{
+    graph::NodeId,
+    http1::{Deviations, Event, Framing, Head, Parser},
+};
+
+/// Most readings besides the parser's own: of what a head says there are rarely more than two.
+const MAX_READINGS: usize = 4;
+/// Most requests that one reading takes for content.
+const MAX_SWALLOWED: usize = 16;
+
+/// Deviations that leave room for another reading of where a message ends.
+pub const AMBIGUOUS: [Deviations; 13] = [
+    Deviations::CL_AND_TE,
+    Deviations::ODD_LENGTH,
+    Deviations::ODD_CODING,
+    Deviations::CODING_IN_1_0,
+    Deviations::SPACE_BEFORE_COLON,
+    Deviations::ODD_NAME,
+    Deviations::ODD_VALUE,
+    Deviations::BARE_LF,
+    Deviations::BARE_CR,
+    Deviations::OBS_FOLD,
+    Deviations::LEADING_SPACE,
+    Deviations::NO_COLON,
+    Deviations::ODD_CHUNK,
+];
+
+/// Whether a message can be framed in more than one way.
+pub fn is_ambiguous(deviations: Deviations) -> bool {
+    AMBIGUOUS.iter().any(|kind| deviations.contains(*kind))
+}
+
+/// One way to read the content of a message.
+#[derive(Debug)]
+pub struct Reading {
+    /// What this reader goes by.
+    pub framing: Framing,
+    parser: Parser,
+    /// Where in the stream the content ends in this reading.
+    ended: Option<u64>,
+    /// Whether that is where the sender could have stopped: the end of a message, or of what was sent.
+    aligned: bool,
+    /// Requests that are content in this reading.
+    swallowed: Vec<NodeId>,
+}
+
+impl Reading {
+    /// The ways to read what follows a head, besides that of the parser.
+    pub fn others(head: &Head) -> Vec<Self> {
+        if !is_ambiguous(head.deviations()) {
+            return Vec::new();
+        }
+        let mut framings = said(head.raw());
+        framings.push(Framing::None);
+        framings.retain(|framing| *framing != head.framing());
+        framings.truncate(MAX_READINGS);
+        framings.into_iter().map(Self::new).collect()
+    }
+
+    fn new(framing: Framing) -> Self {
+        let parser = Parser::within(framing);
+        Self { framing, parser, ended: None, aligned: false, swallowed: Vec::new() }
+    }
+
+    /// What came behind the head, at `place` of the stream; false when it cannot be read like this.
+    pub fn bytes(&mut self, place: u64, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        while self.ended.is_none() {
+            let (used, event) = self.parser.step(rest, Default::default());
+            rest = &rest[used..];
+            match event {
+                Some(Event::End) => self.ended = Some(place + (bytes.len() - rest.len()) as u64),
+                Some(Event::Content(_)) => {}
+                None if used > 0 => {}
+                None => break,
+                Some(_) => return false,
+            }
+        }
+        self.aligned |= self.ended == Some(place + bytes.len() as u64);
+        true
+    }
+
+    /// So many bytes were not seen; false when it is not known any more where the content ends.
+    pub fn gap(&mut self, place: u64, len: u64) -> bool {
+        let mut left = len;
+        while self.ended.is_none() {
+            let (used, event) = self.parser.gap(left);
+            left -= used;
+            match event {
+                Some(Event::End) => self.ended = Some(place + len - left),
+                Some(Event::Content(_)) => {}
+                None if used > 0 => {}
+                None => break,
+                Some(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// A message of the parser's reading ends there.
+    pub fn boundary(&mut self, place: u64) {
+        self.aligned |= self.ended == Some(place);
+    }
+
+    /// A request begins there in the parser's reading. Who has waited for an answer before, has sent a request:
+    /// false when this one would take it for content.
+    pub fn request(&mut self, place: u64, node: Option<NodeId>, turned: bool) -> bool {
+        let inside = self.ended.is_none_or(|end| end > place);
+        if inside && turned && self.ended.is_none() {
+            return false;
+        }
+        if let Some(node) = node.filter(|_| inside && self.swallowed.len() < MAX_SWALLOWED) {
+            self.swallowed.push(node);
+        }
+        true
+    }
+
+    /// Whether the request is content in this reading, and the reading a whole one.
+    pub fn swallows(&self, node: NodeId) -> bool {
+        self.aligned && self.swallowed.contains(&node)
+    }
+}
+
+/// What the lines of a head could say of the framing to a reader who is lenient in some way: with other
+/// line ends, names with bytes in or around them that he strips, values with more than the word.
+fn said(raw: &[u8]) -> Vec<Framing> {
+    let mut framings = Vec::new();
+    for line in raw.split(|b| matches!(b, b'\n' | b'\r')).skip(1) {
+        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
+        let (name, value) = (bare(&line[..colon]), &line[colon + 1..]);
+        let framing = if name.ends_with(b"contentlength") {
+            number(value).map_or(Framing::None, Framing::Length)
+        } else if name.ends_with(b"transferencoding") && bare(value).windows(7).any(|word| word == b"chunked")
+        {
+            Framing::Chunked
+        } else {
+            continue;
+        };
+        if !framings.contains(&framing) {
+            framings.push(framing);
+        }
+    }
+    framings
+}
+
+/// The letters and digits of a word, small.
+fn bare(word: &[u8]) -> Vec<u8> {
+    word.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
+}
+
+/// The first digits of a value.
+fn number(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().skip_while(|b| !b.is_ascii_digit()).take_while(|b| b.is_ascii_digit());
+    let mut digits = digits.peekable();
+    digits.peek()?;
+    digits.try_fold(0u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lenient_readers_find() {
+        let said = |fields: &str| said(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes());
+        let both = [Framing::Length(40), Framing::Chunked];
+        assert_eq!(said("Content-Length: 40\r\nTransfer-Encoding: chunked"), both);
+        assert_eq!(said("Content-Length: 40\r\nTransfer-Encoding : xchunked"), both);
+        assert_eq!(said("Content-Length: +40\r\nTransfer_Encoding: chunked, identity"), both);
+        assert_eq!(said("Content-Length: 40\r\nX: y\nTransfer-Encoding\u{85}: chunked"), both);
+        assert_eq!(said("Content-Length: 40\r\nX: y\rTransfer-Encoding:\u{b}chunked"), both);
+        assert_eq!(said("Content-Length: 4\r\nContent-Length: 5"), [Framing::Length(4), Framing::Length(5)]);
+        assert_eq!(said("Content-Length: 99999999999999999999999"), [Framing::None]);
+        assert_eq!(said("Host: h"), []);
+    }
+}
