@@ -220,6 +220,7 @@ impl Conn {
             _ if abandoned => 0,
             Some(Side::Client) => READ_MS,
             Some(Side::Server) => WORK_MS,
+            None if self.conversation.holds_a_request() => WORK_MS,
             None if self.conversation.may_be_answered() => READ_MS,
             None => 0,
         };

@@ -17,6 +17,7 @@ mod answering;
 mod asking;
 mod joining;
 mod ledger;
+mod reconciling;
 
 use crate::{
     Time,
@@ -26,7 +27,8 @@ use crate::{
     http1::{Answering, Event, Parser, Role},
     world::{Op, World},
 };
-use ledger::{Ledger, Split};
+use ledger::Ledger;
+pub use reconciling::Split;
 use std::collections::VecDeque;
 use tracer_common::{Sock, direction};
 
@@ -197,11 +199,6 @@ impl Conversation {
         self.protocol == Protocol::Opaque
     }
 
-    /// Whether it may still be answered though all that was asked is: see [`ledger`].
-    pub fn may_be_answered(&self) -> bool {
-        self.side == Some(Side::Server) && self.ledger.may_be_answered()
-    }
-
     /// Whether it was accepted from someone.
     pub fn is_inbound(&self) -> bool {
         self.side == Some(Side::Server)
@@ -310,9 +307,8 @@ impl Conversation {
     /// The connection is followed no more.
     pub fn closed(&mut self, closing: Closing, world: &mut World) {
         let last = self.last.iter().flatten().map(|op| op.time).max().unwrap_or(world.now);
-        if let Some(op) = self.last[usize::from(direction::SEND)] {
-            let begun = self.responses.parser.partial().to_vec();
-            self.unfinished_answer(&begun, op, false, world);
+        if closing != Closing::Stopping {
+            self.last_answers(last, world);
         }
         match closing {
             Closing::Gone(at) => {

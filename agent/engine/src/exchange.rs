@@ -1,6 +1,9 @@
 //! One request and its response, as one end of a connection saw them.
 
-use crate::http1::{Head, Start};
+use crate::{
+    finding::Subject,
+    http1::{Head, Start},
+};
 use std::{net::IpAddr, sync::Arc};
 use tracer_common::{AF_INET, AF_INET6, Sock};
 
@@ -140,6 +143,8 @@ pub struct Exchange {
     pub smuggled: bool,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
     pub hidden: Vec<Box<[u8]>>,
+    /// The case that its framing was told in.
+    pub ambiguity: Option<Subject>,
 }
 
 impl Exchange {
@@ -155,6 +160,7 @@ impl Exchange {
             problem: None,
             smuggled: false,
             hidden: Vec::new(),
+            ambiguity: None,
         }
     }
 

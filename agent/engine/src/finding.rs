@@ -193,6 +193,14 @@ impl Cases {
         self.due.insert((known.due, key.0, key.1));
     }
 
+    /// Something worse explains a case: it is not told, unless it was already.
+    pub fn withdraw(&mut self, rule: &'static str, subject: Subject) {
+        if let Some(known) = self.known.get(&(rule, subject)).filter(|known| !known.told) {
+            self.due.remove(&(known.due, rule, subject));
+            self.known.remove(&(rule, subject));
+        }
+    }
+
     /// Cases about a node, by rule.
     pub fn about(&self, node: NodeId) -> Vec<&Case> {
         if self.known.is_empty() {
@@ -311,6 +319,17 @@ mod tests {
         (0..100).for_each(|n| cases.raise(case(Severity::Low, &format!("{n}x"), 1), at(PATIENCE_MS)));
         let (told, more) = cases.pop_due(at(2 * PATIENCE_MS), at(2 * PATIENCE_MS)).expect("it is due");
         assert_eq!((told.facts.len(), more), (MAX_EVIDENCE, 96), "evidence has a bound");
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_not_told() {
+        let mut cases = Cases::default();
+        cases.raise(case(Severity::Low, "a", 0), at(0));
+        cases.withdraw("test.rule", Subject::Other(2));
+        cases.withdraw("test.other", Subject::Other(1));
+        assert!(cases.deadline().is_some());
+        cases.withdraw("test.rule", Subject::Other(1));
+        assert_eq!(cases.deadline(), None);
     }
 
     #[test]

@@ -28,7 +28,11 @@ impl Conversation {
                 return;
             }
             // A client's sender and receiver may be two threads: the answer's record can come first.
-            if let (Some(Side::Client), Moved::Bytes(bytes)) = (self.side, moved) {
+            // What came with the answer before is none that is still to be asked for.
+            let late = self.ledger.answered == Some(op.time) && self.may_be_answered();
+            if let (Some(Side::Client), Moved::Bytes(bytes)) = (self.side, moved)
+                && !late
+            {
                 return self.keep_early(bytes, op, world);
             }
         }
@@ -44,6 +48,11 @@ impl Conversation {
     fn answer(&mut self, moved: Moved<'_>, op: Op, world: &mut World) -> Option<NodeId> {
         let mut rest = moved;
         let mut answered = None;
+        if let Moved::Bytes(bytes) = moved
+            && self.responses.parser.reads_until_close()
+        {
+            self.odd_answer(bytes, op, world);
+        }
         loop {
             let front = self.open.front();
             answered = front.and_then(|open| open.node).or(answered);
@@ -65,7 +74,10 @@ impl Conversation {
                     self.protocol = Protocol::Opaque;
                     break;
                 }
-                Some(Event::NotHttp | Event::Lost(_)) => {
+                Some(event @ (Event::NotHttp | Event::Lost(_))) => {
+                    if let (Event::NotHttp, Moved::Bytes(bytes)) = (event, rest) {
+                        self.odd_answer(bytes, op, world);
+                    }
                     self.lose_responses(world);
                     break;
                 }
@@ -110,6 +122,7 @@ impl Conversation {
             return;
         }
         let Some(open) = self.open.pop_front() else { return };
+        self.ledger.answered = Some(end);
         self.refused = self.withheld && self.open.is_empty();
         if let Some(node) = open.node {
             world.end(node, end, problem);

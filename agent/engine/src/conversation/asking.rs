@@ -55,7 +55,7 @@ impl Conversation {
                     self.passed(before.first(bytes), world);
                 }
                 Some(Event::End | Event::Incomplete) => {
-                    self.content_ended(place, op.pid, world);
+                    self.content_ended(place, world);
                     self.current = None;
                 }
                 Some(Event::Tunnel) | None => {}
@@ -63,7 +63,9 @@ impl Conversation {
                 Some(Event::Lost(loss)) => {
                     match loss {
                         Loss::Framing | Loss::Chunk => self.passed(rest, world),
-                        Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields => self.ledger.forget(),
+                        Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields => {
+                            self.ledger.missed(used.max(1))
+                        }
                     }
                     return self.lose_requests(world);
                 }
@@ -85,6 +87,7 @@ impl Conversation {
         {
             self.requests = Stream::new(Role::Request);
             self.current = None;
+            self.ledger.reread = true;
         }
     }
 

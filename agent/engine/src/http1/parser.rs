@@ -176,6 +176,12 @@ impl Parser {
         self.deviations
     }
 
+    /// Whether a content is open that only the end of the connection ends.
+    #[must_use]
+    pub(crate) fn reads_until_close(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
     /// What came so far of a head that is unfinished; nothing once it was found to be none.
     #[must_use]
     pub(crate) fn partial(&self) -> &[u8] {

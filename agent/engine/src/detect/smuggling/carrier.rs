@@ -1,11 +1,11 @@
 //! Requests that may carry another one: those with content, and those whose framing is odd.
 
-use super::{hidden::Scanner, reading::Reading};
+use super::{hidden::Scanner, reading::Reading, words::without_secrets};
 use crate::{
     Time, Value,
-    exchange::Endpoints,
+    exchange::{Endpoints, Exchange, Side},
     graph::NodeId,
-    http1::{Deviations, Framing, Head},
+    http1::{Deviations, Framing},
     world::Op,
 };
 
@@ -17,6 +17,8 @@ const MAX_TARGET: usize = 512;
 pub struct Carrier {
     /// Its exchange, when there was room for it.
     pub node: Option<NodeId>,
+    /// Which end of the connection this is.
+    pub side: Side,
     /// The operation that moved its first byte.
     pub op: Op,
     /// Method.
@@ -37,13 +39,18 @@ pub struct Carrier {
     pub readings: Vec<Reading>,
     /// Records that the kernel side had lost when it began.
     pub lost: u64,
-    /// Whether its answer has ended, and by when.
-    pub answered: Option<(Time, Option<u16>)>,
+    /// Bytes that were not seen since then of what was sent behind it.
+    pub missing: u64,
+    /// Whether the other end of the connection is seen too: what happens there is told there.
+    pub joined: bool,
+    /// When its answer began, and with which status.
+    pub answered: Option<(Time, u16)>,
 }
 
 impl Carrier {
     /// A request as one, if it can be one.
-    pub fn of(head: &Head, node: Option<NodeId>, op: Op, endpoints: &Endpoints, lost: u64) -> Option<Self> {
+    pub fn of(exchange: &Exchange, node: Option<NodeId>, op: Op, lost: u64) -> Option<Self> {
+        let head = &exchange.request;
         let readings = Reading::others(head);
         let bare = matches!(head.framing(), Framing::None | Framing::Length(0));
         if bare && readings.is_empty() {
@@ -53,16 +60,19 @@ impl Carrier {
         let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TARGET)]).into_owned();
         Some(Self {
             node,
+            side: exchange.side,
             op,
             method: method.to_owned(),
             target: without_secrets(&text(target)),
             forwarded_for: head.field("forwarded").or_else(|| head.field("x-forwarded-for")).map(text),
-            endpoints: endpoints.clone(),
+            endpoints: exchange.endpoints.clone(),
             framing: head.framing(),
             deviations: head.deviations(),
             content: Scanner::default(),
             readings,
             lost,
+            missing: 0,
+            joined: false,
             answered: None,
         })
     }
@@ -100,12 +110,5 @@ impl Carrier {
         let texts =
             self.method.len() + self.target.len() + self.forwarded_for.as_ref().map_or(0, String::len);
         size_of::<Self>() + texts + self.content.held() + self.readings.len() * size_of::<Reading>()
-    }
-}
-
-fn without_secrets(target: &str) -> String {
-    match target.split_once('?') {
-        Some((path, query)) => format!("{path}?{}", crate::span::redact(query)),
-        None => target.to_owned(),
     }
 }

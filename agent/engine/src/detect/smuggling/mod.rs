@@ -12,6 +12,9 @@
 //! | an answer to a request that is content in another reading, which ends where the sender had stopped | confirmed |
 //! | a request sent behind another, whose line stands in the request that both are for | suspicious, confirmed once it is served |
 //! | a request sent behind another where what came in could not be read | suspicious, probable once it is served |
+//! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
+//! | an upgrade was refused, and the next request passes a front end, that rewrites heads, as it came | probable |
+//! | an upgrade to h2c that passed a front end | probable |
 //! | a 400, 414, 431, 501 or 505 though every request has its answer, and a content that holds a request | probable |
 //! | framing that can be read in more than one way | suspicious |
 //!
@@ -21,7 +24,12 @@ mod carrier;
 mod hidden;
 mod reading;
 mod report;
+mod split;
+mod words;
 
 pub use carrier::Carrier;
 pub use reading::is_ambiguous;
-pub use report::{Ghost, ambiguous, extra_answer, hit, split, swallowed, two_status_lines};
+use report::SMUGGLING;
+pub use report::{Ghost, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines};
+pub use split::{Way, came_with, cleartext_http2, rewrites, split};
+pub use words::name;

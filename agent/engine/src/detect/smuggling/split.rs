@@ -1,0 +1,159 @@
+//! Requests that a front end sent without having got them as such.
+
+use super::{
+    SMUGGLING, name,
+    words::{client, of_request, refuses},
+};
+use crate::{
+    Value,
+    conversation::Split,
+    exchange::Exchange,
+    finding::{Case, Confidence, Severity, Subject},
+    graph::{Graph, NodeId},
+    span::percent_decoded,
+    world::{Op, World},
+};
+
+/// How a request went out that did not come in as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Behind another one that had no answer yet.
+    Behind,
+    /// As the content of one that was answered before it was sent.
+    Reread,
+    /// Behind one that asked for another protocol, in vain.
+    Upgrade,
+}
+
+impl Way {
+    const fn technique(self) -> &'static str {
+        match self {
+            Self::Behind => "request splitting",
+            Self::Reread => "content behind an early answer",
+            Self::Upgrade => "upgrade that was refused",
+        }
+    }
+}
+
+/// Whether a request that goes out came in with `inbound`, though not as one.
+pub fn came_with(way: Way, inbound: &Exchange, request: &Exchange) -> bool {
+    let (raw, own) = (request.request.raw(), inbound.request.raw());
+    let (line, first) = (line_of(raw), line_of(own));
+    let within = |text: &[u8]| memchr::memmem::find(text, line).is_some();
+    match way {
+        // A front end decodes what it gets.
+        Way::Behind => {
+            line != first && within(&percent_decoded(own)) || inbound.hidden.iter().any(|line| within(line))
+        }
+        Way::Reread => inbound.hidden.iter().any(|line| within(line)),
+        // Who relays an unknown protocol copies bytes.
+        Way::Upgrade => raw == own,
+    }
+}
+
+/// Whether a front end changes the head of what it passes on.
+pub fn rewrites(inbound: NodeId, call: NodeId, graph: &Graph) -> bool {
+    let raw = |node| Some(graph.get(node)?.exchange()?.request.raw());
+    raw(inbound) != raw(call)
+}
+
+/// A request went out without having come in as one; `status` once it was answered.
+pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
+    let Split { way, first, inbound } = split;
+    let two = world.graph.get(second)?.exchange()?;
+    let (method, target) = name(two);
+    let second = format!("{method} {target}");
+    let first_name = match world.graph.get(first).and_then(|node| node.exchange()) {
+        Some(one) => format!("{} {}", name(one).0, name(one).1),
+        None => "another request".to_owned(),
+    };
+    let back = two.endpoints.remote.to_string();
+    let served = status.is_some_and(|status| !refuses(status));
+    let confidence = match (way, inbound) {
+        (Way::Behind | Way::Reread, Some(_)) if served => Confidence::Confirmed,
+        (Way::Upgrade, _) | (_, None) if served => Confidence::Probable,
+        _ => Confidence::Suspicious,
+    };
+    let mut attributes = of_request(&method, &target, status);
+    attributes.push(("tracer.smuggling.technique", Value::Str(way.technique().into())));
+    attributes.push(("tracer.smuggling.back_end", Value::Str(back.clone())));
+    attributes.push(("tracer.smuggling.inbound_readable", Value::Bool(inbound.is_some())));
+    let carrier = inbound.and_then(|node| world.graph.get(node));
+    let carrier = carrier.and_then(|node| Some((node.start, node.exchange()?)));
+    let mut facts = Vec::new();
+    let (since, title) = match carrier {
+        Some((start, exchange)) => {
+            let (method, target) = name(exchange);
+            client(&exchange.endpoints, &mut attributes);
+            facts.push((
+                start,
+                format!("one request came in, {method} {target} from {}", exchange.endpoints.remote),
+            ));
+            let title = format!("{method} {target} carried {second}, which went to {back} by itself");
+            attributes.push(("http.request.method", Value::Str(method)));
+            attributes.push(("url.path", Value::Str(target)));
+            (start, title)
+        }
+        None => {
+            facts.push((op.time, "what came in could not be read (TLS or HTTP/2)".to_owned()));
+            (op.time, format!("{second} went to {back} behind {first_name}, as one message"))
+        }
+    };
+    let how = match way {
+        Way::Behind => format!("{second} was sent behind {first_name}, which had no answer yet"),
+        Way::Reread => format!("{second} was sent where {first_name} was answered without its content"),
+        Way::Upgrade => {
+            format!("{second} was sent as it came in, once {first_name} had been refused an upgrade")
+        }
+    };
+    facts.push((op.time, how));
+    if let Some(status) = status {
+        facts.push((op.time, format!("{second} was answered {status}")));
+    }
+    Some(Case {
+        rule: SMUGGLING,
+        subject: Subject::Node(inbound.unwrap_or(first)),
+        severity: Severity::Critical,
+        confidence,
+        title,
+        time: since,
+        pid: op.pid,
+        attributes,
+        facts,
+    })
+}
+
+/// A back end has switched to HTTP/2 for a front end that only passed the wish on: what follows is hidden from it
+/// (RFC 9113 has no such upgrade any more; RFC 7540, 3.2).
+pub fn cleartext_http2(inbound: NodeId, call: NodeId, op: Op, world: &mut World) -> Option<Case> {
+    let (start, exchange) = world.graph.get(inbound).and_then(|node| Some((node.start, node.exchange()?)))?;
+    let back = world.graph.get(call)?.exchange()?.endpoints.remote.to_string();
+    let (method, target) = name(exchange);
+    let mut attributes = vec![
+        ("http.request.method", Value::Str(method.clone())),
+        ("url.path", Value::Str(target.clone())),
+        ("tracer.smuggling.technique", Value::Str("upgrade to h2c through a proxy".into())),
+        ("tracer.smuggling.back_end", Value::Str(back.clone())),
+    ];
+    client(&exchange.endpoints, &mut attributes);
+    let facts = vec![
+        (start, format!("{method} {target} from {} asks for an upgrade to h2c", exchange.endpoints.remote)),
+        (op.time, format!("{back} answered 101: what follows passes the front end unread")),
+    ];
+    Some(Case {
+        rule: SMUGGLING,
+        subject: Subject::Node(inbound),
+        severity: Severity::Critical,
+        confidence: Confidence::Probable,
+        title: format!("{method} {target} opened a tunnel of HTTP/2 to {back} through its front end"),
+        time: start,
+        pid: op.pid,
+        attributes,
+        facts,
+    })
+}
+
+fn line_of(raw: &[u8]) -> &[u8] {
+    let line = raw.split(|b| *b == b'\n').next().unwrap_or_default();
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,151 @@
+//! What findings say in words and attributes.
+
+use super::{Carrier, hidden::Hidden};
+use crate::{
+    Value,
+    exchange::{Endpoint, Endpoints, Exchange},
+    http1::{Deviations, Framing, Head, Start},
+};
+
+/// Longest excerpt of a stranger's bytes, in bytes.
+const MAX_EXCERPT: usize = 200;
+/// Fields whose values are secrets.
+const SECRET: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"];
+
+/// Whether a status says that the server could not read a request: it ran nothing then.
+pub fn refuses(status: u16) -> bool {
+    matches!(status, 400 | 414 | 431 | 501 | 505)
+}
+
+/// How two readers disagree, in the words of those who study it.
+pub fn technique(carrier: &Carrier) -> &'static str {
+    let other =
+        |framing: fn(&Framing) -> bool| carrier.readings.iter().any(|reading| framing(&reading.framing));
+    let length = other(|framing| matches!(framing, Framing::Length(_)));
+    match carrier.framing {
+        Framing::Length(_) if other(|framing| *framing == Framing::Chunked) => "CL.TE: length against coding",
+        Framing::Chunked | Framing::Unknown if length => "TE.CL: coding against length",
+        Framing::Length(_) => "CL.0: content left unread",
+        Framing::Chunked if carrier.deviations.contains(Deviations::BARE_LF) => "TE.TE: line ends of chunks",
+        Framing::Chunked => "TE.0: content left unread",
+        _ => "ambiguous framing",
+    }
+}
+
+/// What a framing goes by.
+pub fn by(framing: Framing) -> String {
+    match framing {
+        Framing::None => "no length and no coding (no content)".into(),
+        Framing::Length(length) => format!("Content-Length ({length})"),
+        Framing::Chunked => "the chunked coding".into(),
+        Framing::UntilClose | Framing::Tunnel => "the end of the connection".into(),
+        Framing::Unknown => "nothing that RFC 9112 allows".into(),
+    }
+}
+
+/// The client of a server's connection, as attributes.
+pub fn client(endpoints: &Endpoints, attributes: &mut Vec<(&'static str, Value)>) {
+    attributes.push(("client.address", Value::Str(address(&endpoints.remote))));
+    if let Endpoint::Tcp(_, port) = endpoints.remote {
+        attributes.push(("client.port", Value::Int(port.into())));
+    }
+}
+
+/// An end without its port.
+pub fn address(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Tcp(address, _) => address.to_string(),
+        Endpoint::Unix(_) => endpoint.to_string(),
+    }
+}
+
+/// Method and target of an exchange, fit to be shown.
+pub fn name(exchange: &Exchange) -> (String, String) {
+    (exchange.method().to_owned(), target(exchange.target()))
+}
+
+/// The same of a head.
+pub fn start(head: &Head) -> String {
+    match head.start() {
+        Start::Request { method, target: raw } => format!("{method} {}", target(raw)),
+        Start::Response { status, .. } => status.to_string(),
+    }
+}
+
+fn target(raw: &[u8]) -> String {
+    without_secrets(&excerpt(raw))
+}
+
+/// A target with the values of secret parameters replaced.
+pub fn without_secrets(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", crate::span::redact(query)),
+        None => target.to_owned(),
+    }
+}
+
+/// The request that a carrier brought, as attributes.
+pub fn smuggled(carrier: &Carrier, status: Option<u16>) -> Vec<(&'static str, Value)> {
+    let Some(hidden) = carrier.content.found().first() else { return of_request("", "", status) };
+    let mut attributes = match hidden.head().as_ref().map(|head| head.start()) {
+        Some(Start::Request { method, target: raw }) => of_request(method, &target(raw), status),
+        _ => of_request("", "", status),
+    };
+    attributes.push(("tracer.smuggled.text", Value::Str(text(hidden))));
+    attributes
+}
+
+/// A smuggled request's method, target and status, as attributes.
+pub fn of_request(method: &str, target: &str, status: Option<u16>) -> Vec<(&'static str, Value)> {
+    let mut attributes = Vec::new();
+    if !method.is_empty() {
+        attributes.push(("tracer.smuggled.method", Value::Str(method.to_owned())));
+        attributes.push(("tracer.smuggled.target", Value::Str(target.to_owned())));
+    }
+    if let Some(status) = status {
+        attributes.push(("tracer.smuggled.status_code", Value::Int(status.into())));
+    }
+    attributes
+}
+
+/// What was captured of it, without the values of fields that are secrets.
+fn text(hidden: &Hidden) -> String {
+    let lines = hidden.text.split_inclusive(|b| *b == b'\n').enumerate();
+    lines.map(|(n, line)| if n == 0 { start_line(line) } else { field_line(line) }).collect()
+}
+
+fn start_line(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    match line.rsplit_once(' ') {
+        Some((rest, version)) => format!("{} {version}", without_secrets(rest)),
+        None => line.into_owned(),
+    }
+}
+
+fn field_line(line: &[u8]) -> String {
+    let name = line.split(|b| *b == b':').next().unwrap_or_default();
+    let secret = SECRET.iter().any(|secret| name.trim_ascii().eq_ignore_ascii_case(secret));
+    match secret {
+        true => format!("{}: REDACTED\r\n", String::from_utf8_lossy(name)),
+        false => String::from_utf8_lossy(line).into_owned(),
+    }
+}
+
+/// The begin of a stranger's bytes, made harmless.
+pub fn excerpt(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(MAX_EXCERPT)].escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::smuggling::hidden::Scanner;
+
+    #[test]
+    fn secrets_are_taken_out_of_what_was_captured() {
+        let mut scanner = Scanner::default();
+        scanner.bytes(b"GET /a?token=1&b=2 HTTP/1.1\r\nCookie: a=b\r\nX: y\r\n\r\n");
+        let text = text(&scanner.found()[0]);
+        assert_eq!(text, "GET /a?token=REDACTED&b=2 HTTP/1.1\r\nCookie: REDACTED\r\nX: y\r\n\r\n");
+    }
+}
