@@ -154,6 +154,8 @@ pub struct Conversation {
     turn: Option<(u8, Op, bool)>,
     /// Turns without a request since requests were lost.
     lost_turns: u8,
+    /// Where bytes began that may turn out to be a request, since requests were lost, and these bytes.
+    maybe: Option<(u64, Vec<u8>)>,
     exchanges: u64,
     /// Requests that may be more than they seem.
     ledger: Ledger,
@@ -184,6 +186,7 @@ impl Conversation {
             last: [None, None],
             turn: None,
             lost_turns: 0,
+            maybe: None,
             exchanges: 0,
             ledger: Ledger::default(),
         }
@@ -235,10 +238,15 @@ impl Conversation {
             self.ledger.moved(offset, moved);
         }
         match self.role(direction) {
-            Role::Request if self.finds_requests(moved, world) => {
-                self.request(offset, moved, op, peers, world);
-            }
-            Role::Request => self.passed(moved, world),
+            Role::Request => match self.finds_requests(offset, moved, world) {
+                Some(begun) => {
+                    if let Some((place, begun)) = begun {
+                        self.request(place, Moved::Bytes(&begun), op, peers, world);
+                    }
+                    self.request(offset, moved, op, peers, world);
+                }
+                None => self.passed(moved, world),
+            },
             Role::Response if self.finds_responses(moved, world) => self.response(moved, op, world),
             _ => {}
         }

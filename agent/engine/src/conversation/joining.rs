@@ -13,6 +13,9 @@ const MAX_TURNS: u8 = 8;
 /// The same of a connection that was HTTP: what streams both ways at once turns often.
 const MAX_LOST_TURNS: u8 = 64;
 
+/// Most bytes of what may be a request that are kept until that is known: an everyday start line.
+const MAX_BEGUN: usize = 1024;
+
 impl Conversation {
     /// Whether HTTP begins here, on a connection of which that is not known.
     pub(super) fn join(&mut self, direction: u8, moved: Moved<'_>, turns: u8) -> bool {
@@ -88,6 +91,7 @@ impl Conversation {
         (self.tentative, self.unproven) = (None, None);
         (self.withheld, self.refused) = (false, false);
         self.ledger.forget();
+        self.maybe = None;
         self.side = self.side.filter(|_| self.side_seen);
         if self.protocol == Protocol::Http {
             self.protocol = Protocol::Undecided { turns: 0 };
@@ -142,25 +146,42 @@ impl Conversation {
         self.protocol = Protocol::Undecided { turns: 0 };
     }
 
-    /// Whether requests can be read here: always, unless they were lost.
-    pub(super) fn finds_requests(&mut self, moved: Moved<'_>, world: &mut World) -> bool {
+    /// Whether requests can be read here: always, unless they were lost. Gives what belongs before these bytes,
+    /// and its place, where a request came in small pieces.
+    pub(super) fn finds_requests(
+        &mut self,
+        offset: u64,
+        moved: Moved<'_>,
+        world: &mut World,
+    ) -> Option<Option<(u64, Vec<u8>)>> {
         if !self.requests.lost {
-            return true;
+            return Some(None);
         }
         // A body goes on while nothing answers it.
         let owed = self.open.front().is_some_and(|open| !open.answered) && !self.responses.lost;
-        let Moved::Bytes(bytes) = moved else { return false };
-        if self.turned() && !owed && looks_like_request(bytes) == Guess::Yes {
-            self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
-            (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
-            return true;
+        let begun = self.maybe.take();
+        let Moved::Bytes(bytes) = moved else { return None };
+        let begun = if self.turned() && begun.is_none() { Some((offset, Vec::new())) } else { begun };
+        if let Some((place, begun)) = begun.filter(|_| !owed) {
+            match looks_like_request(&[&begun, bytes].concat()) {
+                Guess::Yes => {
+                    self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
+                    (self.requests, self.responses) =
+                        (Stream::new(Role::Request), Stream::new(Role::Response));
+                    return Some((!begun.is_empty()).then_some((place, begun)));
+                }
+                Guess::More if begun.len() + bytes.len() <= MAX_BEGUN => {
+                    self.maybe = Some((place, [&begun, bytes].concat()));
+                }
+                _ => {}
+            }
         }
         self.lost_turns += u8::from(self.turned());
         if self.lost_turns >= MAX_LOST_TURNS {
             self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
             self.protocol = Protocol::Opaque;
         }
-        false
+        None
     }
 
     /// Whether responses can be read here: always, unless they were lost.

@@ -20,7 +20,7 @@ pub use records::Thread;
 use records::{End, Moved};
 use std::fmt::Write;
 use tracer_common::{direction, tcp_state};
-use tracer_engine::{Config, Engine, Input, Output, Span, SpanKind, Stats, Time, Value};
+use tracer_engine::{Config, Engine, Finding, Input, Output, Span, SpanKind, Stats, Time, Value};
 
 /// A connection; both of its ends are on this node, as far as their records are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,13 @@ impl Scene {
     /// The next `n` records find no room in the ring buffer.
     pub fn lose(&mut self, n: u32) {
         self.lose = n;
+    }
+
+    /// The agent says that so many records of moved bytes found no room.
+    pub fn lost(&mut self, n: u64) {
+        let mut lost = [0; tracer_common::lost::CAUSES as usize];
+        lost[0] = n;
+        self.engine.handle(Input::Lost(lost), Time(self.time_ns));
     }
 
     /// Time passes, with a tick whenever one is due.
@@ -263,6 +270,19 @@ impl Scene {
             .iter()
             .filter_map(|output| match output {
                 Output::Span(span) => Some(&**span),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The findings so far: rule, confidence, title.
+    pub fn findings(&self) -> Vec<String> {
+        let text =
+            |finding: &Finding| format!("{} {}: {}", finding.rule, finding.confidence.name(), finding.title);
+        self.outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Finding(finding) => Some(text(finding)),
                 _ => None,
             })
             .collect()

@@ -109,7 +109,7 @@ impl Reading {
     /// false when this one would take it for content.
     pub fn request(&mut self, place: u64, node: Option<NodeId>, turned: bool) -> bool {
         let inside = self.ended.is_none_or(|end| end > place);
-        if inside && turned && self.ended.is_none() {
+        if inside && turned {
             return false;
         }
         if let Some(node) = node.filter(|_| inside && self.swallowed.len() < MAX_SWALLOWED) {

@@ -1,0 +1,475 @@
+//! Request smuggling: what must be found, as what, and what must not.
+
+mod scene;
+
+use scene::{Client, Conn, Scene, Server, Thread, answer, get};
+use tracer_common::direction::{RECEIVE, SEND};
+
+const S: Thread = Thread(20, 20);
+const F: Thread = Thread(10, 10);
+
+/// One operation of a server.
+#[derive(Clone, Copy)]
+enum Op {
+    Recv(&'static str),
+    /// Each byte by itself.
+    Trickle(&'static str),
+    Send(&'static str),
+    /// So many bytes that were received or sent, and what was copied of them.
+    RecvCut(usize, &'static str),
+    SendCut(usize, &'static str),
+    /// A send that failed with this error.
+    Fail(i32, &'static str),
+    /// A record of the operation was lost.
+    Lost(&'static str),
+    Reset,
+}
+use Op::{Fail, Lost, Recv, RecvCut, Reset, Send, SendCut, Trickle};
+
+fn play(s: &mut Scene, conn: Conn, ops: &[Op]) {
+    for op in ops {
+        match *op {
+            Recv(bytes) => s.recv(S, conn, Server, bytes),
+            Trickle(bytes) => (0..bytes.len()).for_each(|at| s.recv(S, conn, Server, &bytes[at..=at])),
+            Send(bytes) => s.send(S, conn, Server, bytes),
+            RecvCut(len, bytes) => s.part(S, conn, Server, RECEIVE, len, bytes.as_bytes()),
+            SendCut(len, bytes) => s.part(S, conn, Server, SEND, len, bytes.as_bytes()),
+            Fail(error, bytes) => s.failed_send(S, conn, Server, error, bytes),
+            Lost(bytes) => {
+                s.lose(1);
+                s.recv(S, conn, Server, bytes);
+                s.lost(1);
+            }
+            Reset => s.reset(conn, Server),
+        }
+    }
+}
+
+/// The findings about what a server does on a connection seen from its start.
+fn server(ops: &[Op]) -> Vec<String> {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    play(&mut s, conn, ops);
+    s.wait(5_000);
+    s.finish();
+    s.findings()
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BAD: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const CL0: &str =
+    "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 38\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+const HEAD_OF_CL0: &str = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 38\r\n\r\n";
+const EVIL: &str = "GET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+/// Content-Length covers all of it; the chunked coding ends before the second request.
+const CL_TE: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+/// Content-Length covers the size of the first chunk alone; the coding is none that RFC 9112 knows.
+const TE_CL: &str = "POST /a HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\n26\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n\r\n0\r\n\r\n";
+const ODD_NAME: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding\u{85}: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+const HALF: &str = "HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn what_is_served_though_nobody_framed_it() {
+    let confirmed = ["http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200"];
+    let probable = ["http.request_smuggling probable: POST /a carried GET /admin, which was answered 400"];
+    let cases: &[(&str, &[Op], &[&str])] = &[
+        ("left unread", &[Recv(CL0), Send(OK), Send(OK)], &confirmed),
+        (
+            "left unread, read after the first answer",
+            &[Recv(HEAD_OF_CL0), Send(OK), Recv(EVIL), Send(OK)],
+            &confirmed,
+        ),
+        ("in a hundred segments", &[Trickle(CL0), Send(OK), Send(OK)], &confirmed),
+        (
+            "behind other requests",
+            &[Recv("GET /x HTTP/1.1\r\n\r\n"), Send(OK), Recv(CL0), Send(OK), Send(OK)],
+            &confirmed,
+        ),
+        (
+            "served when the next one comes",
+            &[Recv(CL0), Send(OK), Recv("GET /x HTTP/1.1\r\n\r\n"), Send(OK), Send(OK)],
+            &confirmed,
+        ),
+        (
+            "written in pieces",
+            &[
+                Recv(CL0),
+                Send(OK),
+                Send("HTTP/1.1 200 OK\r\n"),
+                Send("Content-Length: 2\r\n\r\n"),
+                Send("ok"),
+            ],
+            &confirmed,
+        ),
+        ("written in vain", &[Recv(CL0), Send(OK), Reset, Fail(32, OK)], &confirmed),
+        (
+            "written in vain from the second line on",
+            &[Recv(CL0), Send(OK), Send("HTTP/1.1 200 OK\r\n"), Reset, Fail(32, "A: b\r\n\r\n")],
+            &confirmed,
+        ),
+        ("length over coding", &[Recv(CL_TE), Send(OK), Send(OK)], &confirmed),
+        ("length over coding in a hundred segments", &[Trickle(CL_TE), Send(OK), Send(OK)], &confirmed),
+        ("coding over length", &[Recv(TE_CL), Send(OK), Send(OK)], &confirmed),
+        ("a name that one strips", &[Recv(ODD_NAME), Send(OK), Send(OK)], &confirmed),
+        (
+            "an informational answer between",
+            &[Recv(CL0), Send(OK), Send("HTTP/1.1 103 Early Hints\r\n\r\n"), Send(OK)],
+            &confirmed,
+        ),
+        ("refused", &[Recv(CL0), Send(OK), Send(BAD)], &probable),
+        (
+            "its answer without a length",
+            &[Recv(CL0), Send("HTTP/1.1 200 OK\r\n\r\nok"), Send(OK)],
+            &[
+                "http.request_smuggling probable: POST /a carried GET /admin, which seems to have been answered",
+            ],
+        ),
+        (
+            "its answer without a head",
+            &[Recv(CL0), Send(OK), Send("<html>")],
+            &[
+                "http.request_smuggling probable: POST /a carried GET /admin, which seems to have been answered",
+            ],
+        ),
+        (
+            "half an answer, then the next one",
+            &[Recv(CL0), Send(HALF)],
+            &[
+                "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered within its answer",
+            ],
+        ),
+        (
+            "behind a megabyte",
+            &[RecvCut(1_000_045, "POST /a HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"), Send(OK), Send(OK)],
+            &[
+                "http.request_smuggling confirmed: POST /a carried a request that was not captured, which was answered 200",
+            ],
+        ),
+        (
+            "a record was lost meanwhile",
+            &[Recv(CL0), Send(OK), Lost("GET /x HTTP/1.1\r\n\r\n"), Send(OK)],
+            &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"],
+        ),
+        (
+            "bytes were not seen meanwhile",
+            &[Recv(CL0), Send(OK), RecvCut(30, ""), Send(OK)],
+            &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"],
+        ),
+    ];
+    for (name, ops, expected) in cases {
+        assert_eq!(server(ops), *expected, "{name}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_it() {
+    const NEXT: &str = "GET /b HTTP/1.1\r\n\r\n";
+    let odd = "http.ambiguous_framing suspicious: POST /a can be framed in more than one way: cl and te";
+    let content = "http.ambiguous_framing suspicious: the content of POST /a begins with a request";
+    let cases: &[(&str, &[Op], &[&str])] = &[
+        ("pipelined", &[Recv("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n"), Send(OK), Send(OK)], &[]),
+        (
+            "pipelined behind a content",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n"),
+                Send(OK),
+                Send(OK),
+            ],
+            &[],
+        ),
+        ("read to its end", &[Recv(CL0), Send(OK), Recv(NEXT), Send(OK)], &[content]),
+        (
+            "a text about requests",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 22\r\n\r\n# try\nGET /x HTTP/1.1\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "informational answers",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"),
+                Send("HTTP/1.1 100 Continue\r\n\r\n"),
+                Send("HTTP/1.1 103 Early Hints\r\n\r\n"),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "an idle connection is told so",
+            &[Recv(CL0), Send(OK), Send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")],
+            &[content],
+        ),
+        (
+            "refused, with nothing that was a request",
+            &[Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"), Send(OK), Send(BAD)],
+            &[],
+        ),
+        (
+            "an answer of which more was written than announced",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"),
+            ],
+            &[],
+        ),
+        (
+            "an answer that holds an answer",
+            &[Recv(CL0), Send("HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"), Send(OK)],
+            &[content],
+        ),
+        (
+            "no content for HEAD",
+            &[
+                Recv("HEAD /a HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "no content that was modified",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "content sent by the kernel",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+                SendCut(5000, ""),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "expects 100, is refused, asks again",
+            &[
+                Recv("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 19\r\n\r\n"),
+                Send("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "length and coding that agree",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a length that covers what came later",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 24\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a length that covers nothing whole",
+            &[
+                Recv(
+                    "POST /a HTTP/1.1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+                ),
+                Send(OK),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a coding nobody knows, then the next one byte by byte",
+            &[Recv("POST /a HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\nabc"), Send(OK), Trickle(NEXT), Send(OK)],
+            &["http.ambiguous_framing suspicious: POST /a can be framed in more than one way: odd coding"],
+        ),
+        (
+            "frames of another protocol",
+            &[
+                Recv("POST /a HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"),
+                Send("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+                Recv(EVIL),
+                Send(OK),
+            ],
+            &[],
+        ),
+        ("an answer to nobody", &[Recv(NEXT), Send(OK), Send(OK)], &[]),
+    ];
+    for (name, ops, expected) in cases {
+        assert_eq!(server(ops), *expected, "{name}");
+    }
+}
+
+/// A front end and a back end, and what they do for one request that comes in.
+struct Chain {
+    s: Scene,
+    inbound: Conn,
+    upstream: Conn,
+}
+
+impl Chain {
+    fn new(request: &str) -> Self {
+        let mut s = Scene::new();
+        let inbound = s.accept(80);
+        s.recv(F, inbound, Server, request);
+        let upstream = s.connect(F, 81);
+        Self { s, inbound, upstream }
+    }
+
+    fn findings(mut self) -> Vec<String> {
+        self.s.wait(5_000);
+        self.s.finish();
+        self.s.findings()
+    }
+}
+
+#[test]
+fn a_request_that_came_in_within_another_goes_out_by_itself() {
+    let inbound = "GET /x/a%20HTTP/1.1%0d%0aHost:%20h%0d%0a%0d%0aGET%20/admin%20HTTP/1.1%0d%0aX:%20 HTTP/1.1\r\nHost: h\r\n\r\n";
+    let sent = "GET /x/a HTTP/1.1\r\nHost: h\r\n\r\nGET /admin HTTP/1.1\r\nX:  HTTP/1.1\r\nHost: h\r\n\r\n";
+    let run = |answers: &str| {
+        let mut chain = Chain::new(inbound);
+        chain.s.pass((F, Client), S, chain.upstream, sent);
+        chain.s.pass((S, Server), F, chain.upstream, answers);
+        chain.s.send(F, chain.inbound, Server, &answer(200, "ok"));
+        chain.findings()
+    };
+    let found = run(&(answer(200, "ok") + &answer(200, "secret")));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("http.request_smuggling confirmed: GET /x/a%20HTTP"), "{found:?}");
+    assert!(found[0].ends_with(" carried GET /admin, which went to 127.0.0.1:81 by itself"), "{found:?}");
+    let refused = run(BAD);
+    assert!(refused[0].starts_with("http.request_smuggling suspicious"), "{refused:?}");
+}
+
+#[test]
+fn who_asks_several_things_at_once_for_one_request_is_no_front_end_that_was_split() {
+    let mut chain = Chain::new(&get("/page"));
+    chain.s.pass((F, Client), S, chain.upstream, &(get("/a") + &get("/b")));
+    chain.s.pass((S, Server), F, chain.upstream, &(answer(200, "a") + &answer(200, "b")));
+    chain.s.send(F, chain.inbound, Server, &answer(200, "ok"));
+    assert_eq!(chain.findings(), [""; 0]);
+}
+
+#[test]
+fn what_came_in_may_be_unreadable() {
+    let mut chain = Chain::new("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    chain.s.pass((F, Client), S, chain.upstream, &(get("/a") + &get("/admin")));
+    chain.s.pass((S, Server), F, chain.upstream, &(answer(200, "a") + &answer(200, "b")));
+    let expected =
+        "http.request_smuggling probable: GET /admin went to 127.0.0.1:81 behind GET /a, as one message";
+    assert_eq!(chain.findings(), [expected]);
+}
+
+#[test]
+fn one_attack_seen_from_both_ends_is_one_finding() {
+    let mut chain = Chain::new(CL0);
+    chain.s.pass((F, Client), S, chain.upstream, CL0);
+    chain.s.pass((S, Server), F, chain.upstream, &format!("{OK}{OK}"));
+    chain.s.send(F, chain.inbound, Server, OK);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    let mut spans = chain.s;
+    let lines = spans.settle();
+    assert_eq!(spans.findings(), [expected]);
+    assert_eq!(
+        lines,
+        [
+            "SERVER POST /a 200 @10",
+            "CLIENT POST /a 200 @10 < SERVER /a by thread",
+            "SERVER POST /a 200 @20 < CLIENT /a by socket",
+            "SERVER GET /admin 200 @20 < SERVER /a by content",
+        ]
+    );
+    let smuggled: Vec<_> =
+        spans.spans().into_iter().filter(|span| scene::text(span, "tracer.smuggled").is_some()).collect();
+    assert_eq!(smuggled.len(), 1);
+    let rules = |span: &&tracer_engine::Span| scene::text(span, "tracer.finding.rules").is_some();
+    assert_eq!(spans.spans().into_iter().filter(rules).count(), 1, "the carrier's span has the event");
+}
+
+#[test]
+fn a_front_end_that_is_seen_alone_reads_more_answers_than_it_asked_for() {
+    let mut s = Scene::new();
+    let conn = s.begin_connect(F, 81);
+    s.established(conn, F);
+    s.send(F, conn, Client, CL0);
+    s.recv(F, conn, Client, &format!("{OK}{OK}"));
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+}
+
+#[test]
+fn an_upgrade_is_a_way_past_the_front_end() {
+    let upgrade = |protocol: &str, own: &str| {
+        format!("GET /a HTTP/1.1\r\n{own}Upgrade: {protocol}\r\nConnection: Upgrade\r\n\r\n")
+    };
+    let run = |protocol: &str, status: u16, then: [&str; 2]| {
+        let mut chain = Chain::new(&upgrade(protocol, ""));
+        chain.s.pass((F, Client), S, chain.upstream, &upgrade(protocol, "Via: f\r\n"));
+        chain.s.pass((S, Server), F, chain.upstream, &answer(status, ""));
+        chain.s.send(F, chain.inbound, Server, &answer(status, ""));
+        if status != 101 {
+            chain.s.recv(F, chain.inbound, Server, then[0]);
+            chain.s.pass((F, Client), S, chain.upstream, then[1]);
+            chain.s.pass((S, Server), F, chain.upstream, OK);
+            chain.s.send(F, chain.inbound, Server, OK);
+        }
+        chain.findings()
+    };
+    let (raw, rewritten) =
+        ("GET /admin HTTP/1.1\r\nHost: h\r\n\r\n", "GET /admin HTTP/1.1\r\nVia: f\r\nHost: h\r\n\r\n");
+    assert_eq!(
+        run("websocket", 426, [raw, raw]),
+        [
+            "http.request_smuggling probable: GET /admin carried GET /admin, which went to 127.0.0.1:81 by itself"
+        ]
+    );
+    assert_eq!(run("websocket", 426, [raw, rewritten]), [""; 0], "a front end that goes on reading");
+    assert_eq!(
+        run("h2c", 101, ["", ""]),
+        [
+            "http.request_smuggling probable: GET /a opened a tunnel of HTTP/2 to 127.0.0.1:81 through its front end"
+        ]
+    );
+    assert_eq!(run("websocket", 101, ["", ""]), [""; 0]);
+}
+
+#[test]
+fn ten_thousand_requests_and_one_attack() {
+    let mut s = Scene::new();
+    let conns: Vec<_> = (0..10).map(|_| s.accept(80)).collect();
+    for n in 0..10_000usize {
+        let conn = conns[n % conns.len()];
+        let body = format!("id={n}&next=GET /x HTTP/1.1");
+        s.recv(
+            S,
+            conn,
+            Server,
+            &format!("POST /p{n} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        );
+        s.send(S, conn, Server, OK);
+        if n == 5_000 {
+            s.recv(S, conn, Server, CL0);
+            s.send(S, conn, Server, &format!("{OK}{OK}"));
+        }
+    }
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+}
