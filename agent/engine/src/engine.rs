@@ -4,6 +4,7 @@ use crate::{
     Config, Input, Output, Time,
     conn::{Birth, Conn},
     conversation::Closing,
+    detect::smuggling,
     exchange::{Endpoint, Side},
     record::{self, Record},
     stats::Stats,
@@ -54,6 +55,10 @@ impl Engine {
                 }
             }
             Input::Lost(lost) => {
+                let all = lost.iter().fold(0u64, |all, lost| all.saturating_add(*lost));
+                if all > 0 {
+                    self.world.cases.doubt(smuggling::SMUGGLING, all);
+                }
                 for (total, lost) in self.world.stats.lost_by_cause.iter_mut().zip(lost) {
                     *total = total.saturating_add(lost);
                     self.world.stats.lost = self.world.stats.lost.saturating_add(lost);

@@ -2,6 +2,7 @@
 
 use crate::{
     finding::Subject,
+    graph::NodeId,
     http1::{Head, Start},
 };
 use std::{net::IpAddr, sync::Arc};
@@ -141,6 +142,8 @@ pub struct Exchange {
     pub problem: Option<Problem>,
     /// Whether it came inside of another request.
     pub smuggled: bool,
+    /// The one whose content it is in another reading of that.
+    pub contested: Option<NodeId>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
     pub hidden: Vec<Box<[u8]>>,
     /// The case that its framing was told in.
@@ -159,6 +162,7 @@ impl Exchange {
             endpoints,
             problem: None,
             smuggled: false,
+            contested: None,
             hidden: Vec::new(),
             ambiguity: None,
         }

@@ -193,6 +193,15 @@ impl Cases {
         self.due.insert((known.due, key.0, key.1));
     }
 
+    /// Records were lost, maybe those that would explain the cases of a rule.
+    pub fn doubt(&mut self, rule: &'static str, lost: u64) {
+        for known in self.known.values_mut().filter(|known| !known.told && known.case.rule == rule) {
+            known.case.confidence = Confidence::Suspicious;
+            let text = format!("{lost} records were lost meanwhile: they may explain it");
+            known.add(vec![(known.case.time, text)]);
+        }
+    }
+
     /// Something worse explains a case: it is not told, unless it was already.
     pub fn withdraw(&mut self, rule: &'static str, subject: Subject) {
         if let Some(known) = self.known.get(&(rule, subject)).filter(|known| !known.told) {
@@ -330,6 +339,22 @@ mod tests {
         assert!(cases.deadline().is_some());
         cases.withdraw("test.rule", Subject::Other(1));
         assert_eq!(cases.deadline(), None);
+    }
+
+    #[test]
+    fn what_was_lost_lowers_what_it_may_explain() {
+        let mut cases = Cases::default();
+        cases.raise(case(Severity::Low, "a", 0), at(0));
+        cases.raise(
+            Case { subject: Subject::Other(2), rule: "test.counts", ..case(Severity::Low, "b", 0) },
+            at(0),
+        );
+        cases.doubt("test.counts", 7);
+        let told: Vec<_> = std::iter::from_fn(|| cases.pop_due(at(9000), at(9000))).collect();
+        let mut confidences: Vec<_> =
+            told.iter().map(|(case, _)| (case.confidence, case.facts.len())).collect();
+        confidences.sort_unstable_by_key(|(_, facts)| *facts);
+        assert_eq!(confidences, [(Confidence::Probable, 1), (Confidence::Suspicious, 2)]);
     }
 
     #[test]

@@ -358,6 +358,37 @@ fn a_request_that_came_in_within_another_goes_out_by_itself() {
 }
 
 #[test]
+fn a_front_end_goes_by_length_and_drops_it_on_the_way() {
+    let mut chain = Chain::new(CL_TE);
+    let sent = CL_TE.replace("Content-Length: 43\r\n", "");
+    chain.s.pass((F, Client), S, chain.upstream, &sent);
+    chain.s.pass((S, Server), F, chain.upstream, &format!("{OK}{OK}"));
+    chain.s.send(F, chain.inbound, Server, OK);
+    let findings = chain.findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].starts_with("http.request_smuggling confirmed: "), "{findings:?}");
+}
+
+#[test]
+fn each_answer_is_that_of_the_next_request_inside() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    let inside = get("/one") + &get("/two");
+    let length = inside.len();
+    s.recv(S, conn, Server, &format!("POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{inside}"));
+    s.send(S, conn, Server, &(OK.to_owned() + &answer(201, "") + &answer(202, "")));
+    assert_eq!(
+        s.settle(),
+        [
+            "SERVER POST /a 200 @20",
+            "SERVER GET /one 201 @20 < SERVER /a by content",
+            "SERVER GET /two 202 @20 < SERVER /a by content",
+        ]
+    );
+    assert_eq!(s.findings().len(), 1);
+}
+
+#[test]
 fn who_asks_several_things_at_once_for_one_request_is_no_front_end_that_was_split() {
     let mut chain = Chain::new(&get("/page"));
     chain.s.pass((F, Client), S, chain.upstream, &(get("/a") + &get("/b")));

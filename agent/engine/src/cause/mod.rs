@@ -120,7 +120,7 @@ impl Causes {
     }
 
     /// Requests that a process has open, oldest first.
-    pub fn open_requests(&self, pid: u32) -> impl Iterator<Item = NodeId> {
+    pub fn open_requests(&self, pid: u32) -> impl DoubleEndedIterator<Item = NodeId> {
         self.workloads.get(&pid).into_iter().flat_map(Workload::open)
     }
 

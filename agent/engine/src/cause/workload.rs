@@ -70,7 +70,7 @@ pub struct Workload {
 
 impl Workload {
     /// Its open requests, oldest first.
-    pub fn open(&self) -> impl Iterator<Item = NodeId> {
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = NodeId> {
         self.open.keys().copied()
     }
 

@@ -56,19 +56,28 @@ impl Ledger {
         self.in_content = false;
     }
 
-    /// The request that began at `place` has its head; `behind` is what follows it in the same bytes.
+    /// The request that began at `place` has its head; `behind` is what follows it in the same bytes. Gives
+    /// the carrier whose content it is in another reading.
     pub fn asked(
         &mut self,
         place: u64,
         node: Option<NodeId>,
         carrier: Option<Carrier>,
         behind: (u64, Moved<'_>),
-    ) {
+    ) -> Option<NodeId> {
         let turned = self.turned;
         for carrier in &mut self.carriers {
             carrier.readings.retain_mut(|reading| reading.request(place, node, turned));
         }
-        let Some(mut carrier) = carrier else { return };
+        if turned {
+            // Whoever has answered that, and waited, has left nothing behind that one could see.
+            self.carriers.retain(|carrier| !carrier.is_plain());
+        }
+        let contested = node.and_then(|node| {
+            let holds = |held: &&Carrier| held.readings.iter().any(|reading| reading.contests(node));
+            self.carriers.iter().find(holds)?.node
+        });
+        let Some(mut carrier) = carrier else { return contested };
         if let Moved::Bytes(bytes) = behind.1 {
             carrier.readings.retain_mut(|reading| reading.bytes(behind.0, bytes));
         }
@@ -77,6 +86,7 @@ impl Ledger {
         }
         self.carriers.push_back(carrier);
         self.in_content = true;
+        contested
     }
 
     /// Content, or what follows a head whose framing nobody knows. Gives the carrier when a request was found in
@@ -121,6 +131,11 @@ impl Ledger {
     /// What was before says nothing of what comes.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// The same, to change.
+    pub fn suspect_mut(&mut self) -> Option<&mut Carrier> {
+        self.carriers.iter_mut().max_by_key(|carrier| carrier.suspicion())
     }
 
     /// The one that has most likely carried what is answered now.

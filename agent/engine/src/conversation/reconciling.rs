@@ -13,6 +13,8 @@ use crate::{
 
 /// Longest line of a request within a content that an exchange keeps, in bytes.
 const MAX_LINE: usize = 256;
+/// Most open requests that are looked at for the one that a call came with: the latest ones.
+const MAX_INBOUND: usize = 64;
 /// Most later requests that are told as possibly hit.
 const MAX_HIT: u8 = 5;
 
@@ -48,7 +50,10 @@ impl Conversation {
             world.raise(case);
         }
         (self.ledger.refused_upgrade, self.ledger.reread) = (None, false);
-        self.ledger.asked(place, node, carrier, behind);
+        let contested = self.ledger.asked(place, node, carrier, behind);
+        if let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node)) {
+            exchange.contested = contested;
+        }
         if let Some(carrier) = self.ledger.carriers.back().filter(|carrier| carrier.node == node)
             && smuggling::is_ambiguous(carrier.deviations)
         {
@@ -86,7 +91,7 @@ impl Conversation {
 
     /// What a response answers for which no request is open.
     pub(super) fn unframed(&self) -> Answering {
-        let head = self.ledger.suspect().and_then(|carrier| carrier.content.found().first()?.head());
+        let head = self.ledger.suspect().and_then(|carrier| carrier.carried()?.head());
         match head.as_ref().map(|head| head.start()) {
             Some(Start::Request { method, .. }) => {
                 Answering { head: method == "HEAD", connect: method == "CONNECT" }
@@ -105,6 +110,9 @@ impl Conversation {
         let node = smuggled(carrier, op, world);
         let answering = self.unframed();
         self.open.push_front(Open { node, answering, answered: true, asked: op, split: None });
+        if let Some(carrier) = self.ledger.suspect_mut() {
+            carrier.served += 1;
+        }
         self.found(case, world);
     }
 
@@ -217,11 +225,11 @@ impl Conversation {
             _ => return None,
         };
         let mut readable = false;
-        for node in world.causes.open_requests(op.pid) {
+        for node in world.causes.open_requests(op.pid).rev().take(MAX_INBOUND) {
             readable = true;
-            let inbound = world.graph.get(node).and_then(|node| node.exchange());
-            if inbound.is_some_and(|inbound| smuggling::came_with(way, inbound, exchange)) {
-                return Some(Split { way, first, inbound: Some(node) });
+            let Some(inbound) = world.graph.get(node).and_then(|node| node.exchange()) else { continue };
+            if smuggling::came_with(way, inbound, exchange) {
+                return Some(Split { way, first, inbound: inbound.contested.or(Some(node)) });
             }
         }
         let hidden = way == Way::Behind && !readable && world.tasks.serves_unreadable(op.pid);
@@ -278,7 +286,7 @@ impl Conversation {
 
 /// The exchange of a request that came inside another; nothing when its bytes were not seen.
 fn smuggled(carrier: &Carrier, op: Op, world: &mut World) -> Option<NodeId> {
-    let head = carrier.content.found().first()?.head()?;
+    let head = carrier.carried()?.head()?;
     let exchange =
         Exchange { smuggled: true, ..Exchange::new(carrier.side, head, carrier.endpoints.clone()) };
     world.smuggled(exchange, carrier.node?, op)

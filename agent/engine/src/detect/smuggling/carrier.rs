@@ -1,6 +1,10 @@
 //! Requests that may carry another one: those with content, and those whose framing is odd.
 
-use super::{hidden::Scanner, reading::Reading, words::without_secrets};
+use super::{
+    hidden::{Hidden, Scanner},
+    reading::Reading,
+    words::without_secrets,
+};
 use crate::{
     Time, Value,
     exchange::{Endpoints, Exchange, Side},
@@ -43,6 +47,8 @@ pub struct Carrier {
     pub missing: u64,
     /// Whether the other end of the connection is seen too: what happens there is told there.
     pub joined: bool,
+    /// How many of the requests in its content were answered.
+    pub served: usize,
     /// When its answer began, and with which status.
     pub answered: Option<(Time, u16)>,
 }
@@ -73,6 +79,7 @@ impl Carrier {
             lost,
             missing: 0,
             joined: false,
+            served: 0,
             answered: None,
         })
     }
@@ -81,6 +88,17 @@ impl Carrier {
     pub fn suspicion(&self) -> (bool, bool, u64) {
         let content = self.content.passed();
         (!self.content.found().is_empty(), !self.readings.is_empty(), content)
+    }
+
+    /// Whether it shows nothing that another reader could take for a request.
+    pub fn is_plain(&self) -> bool {
+        self.content.found().is_empty() && self.readings.is_empty() && self.content.unseen() == 0
+    }
+
+    /// The request in it that is answered next.
+    pub fn carried(&self) -> Option<&Hidden> {
+        let found = self.content.found();
+        found.get(self.served).or(found.last())
     }
 
     /// Method and target, as one says it.

@@ -29,7 +29,8 @@ mod words;
 
 pub use carrier::Carrier;
 pub use reading::is_ambiguous;
-use report::SMUGGLING;
-pub use report::{Ghost, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines};
+pub use report::{
+    Ghost, SMUGGLING, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines,
+};
 pub use split::{Way, came_with, cleartext_http2, rewrites, split};
 pub use words::name;

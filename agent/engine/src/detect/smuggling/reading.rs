@@ -118,6 +118,11 @@ impl Reading {
         true
     }
 
+    /// Whether the request is content in this reading.
+    pub fn contests(&self, node: NodeId) -> bool {
+        self.swallowed.contains(&node)
+    }
+
     /// Whether the request is content in this reading, and the reading a whole one.
     pub fn swallows(&self, node: NodeId) -> bool {
         self.aligned && self.swallowed.contains(&node)

@@ -33,7 +33,7 @@ pub struct Ghost {
 /// A final response began though every request had its own. Nothing where that has other explanations.
 pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Option<Case> {
     let Ghost { status, op, failed } = ghost;
-    let (refused, hidden) = (refuses(status), carrier.content.found().first());
+    let (refused, hidden) = (refuses(status), carrier.carried());
     let lost = world.stats.lost - carrier.lost;
     let confidence = match status {
         // RFC 9110, 15.5.9: sent to a client that said nothing for a while.
@@ -264,7 +264,7 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
 
 /// The request that a carrier brought, as one says it.
 fn request(carrier: &Carrier) -> String {
-    match carrier.content.found().first() {
+    match carrier.carried() {
         Some(hidden) => hidden.head().map_or_else(|| excerpt(hidden.line()), |head| start(&head)),
         None => "a request that was not captured".to_owned(),
     }

@@ -43,7 +43,9 @@ pub fn came_with(way: Way, inbound: &Exchange, request: &Exchange) -> bool {
     match way {
         // A front end decodes what it gets.
         Way::Behind => {
-            line != first && within(&percent_decoded(own)) || inbound.hidden.iter().any(|line| within(line))
+            (line != first && within(&percent_decoded(own)))
+                || (line == first && inbound.contested.is_some())
+                || inbound.hidden.iter().any(|line| within(line))
         }
         Way::Reread => inbound.hidden.iter().any(|line| within(line)),
         // Who relays an unknown protocol copies bytes.

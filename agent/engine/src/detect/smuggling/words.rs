@@ -86,7 +86,7 @@ pub fn without_secrets(target: &str) -> String {
 
 /// The request that a carrier brought, as attributes.
 pub fn smuggled(carrier: &Carrier, status: Option<u16>) -> Vec<(&'static str, Value)> {
-    let Some(hidden) = carrier.content.found().first() else { return of_request("", "", status) };
+    let Some(hidden) = carrier.carried() else { return of_request("", "", status) };
     let mut attributes = match hidden.head().as_ref().map(|head| head.start()) {
         Some(Start::Request { method, target: raw }) => of_request(method, &target(raw), status),
         _ => of_request("", "", status),
