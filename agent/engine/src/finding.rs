@@ -222,6 +222,12 @@ impl Cases {
         about
     }
 
+    /// How bad the worst is that was said about a subject.
+    pub fn worst(&self, subject: Subject) -> Option<Severity> {
+        let about = self.known.iter().filter(|(key, _)| key.1 == subject);
+        about.map(|(_, known)| known.case.severity).max()
+    }
+
     /// When the next one leaves or is forgotten.
     pub fn deadline(&self) -> Option<Time> {
         self.due.first().map(|(time, ..)| *time)

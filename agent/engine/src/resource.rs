@@ -40,6 +40,17 @@ pub fn resource(facts: ProcessFacts, config: &Config) -> Resource {
     Resource { pid: facts.pid, attributes, facts }
 }
 
+impl Resource {
+    /// `service.name`.
+    #[must_use]
+    pub fn service_name(&self) -> &str {
+        match self.attributes.iter().find(|(key, _)| key == "service.name") {
+            Some((_, Value::Str(name))) => name,
+            _ => "",
+        }
+    }
+}
+
 /// `OTEL_RESOURCE_ATTRIBUTES`: `key=value,key=value`, percent-encoded (OpenTelemetry resource SDK).
 fn declared(facts: &ProcessFacts) -> Vec<(String, String)> {
     let Some(list) = variable(facts, "OTEL_RESOURCE_ATTRIBUTES") else { return Vec::new() };

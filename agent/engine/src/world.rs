@@ -3,6 +3,7 @@
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
     cause::{Cause, Causes, Clue, Link, Method, Origin, Words},
+    detect::{self, Baseline},
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{Body, Graph, Node, NodeId},
@@ -12,7 +13,7 @@ use crate::{
     wire::{Wire, Wires},
 };
 use crate::{ids::Identity, stats::Stats};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 use tracer_common::{Exec, Exit, Fork, Wake};
 
 /// Most bytes that all connections together keep of what is unfinished: heads, responses whose request has
@@ -46,6 +47,8 @@ pub struct World {
     pub tasks: Tasks,
     /// What the rules have said.
     pub cases: Cases,
+    /// What is usual.
+    pub baseline: Baseline,
     /// Counters.
     pub stats: Stats,
     /// What connections keep of what is unfinished; at most [`MAX_UNFINISHED`] after each input.
@@ -81,6 +84,7 @@ impl World {
             causes: Causes::default(),
             tasks: Tasks::default(),
             cases: Cases::default(),
+            baseline: Baseline::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),
             wires: Wires::default(),
@@ -307,6 +311,7 @@ impl World {
         while let Some((case, more)) = self.cases.pop_due(until, self.now) {
             self.tell_case(case, more);
         }
+        self.baseline.settle(&self.cases, self.now);
         self.graph.forget(self.now);
         self.tasks.forget(self.now);
     }
@@ -315,6 +320,11 @@ impl World {
     pub fn raise(&mut self, case: Case) {
         self.ask(case.pid);
         self.cases.raise(case, self.now);
+    }
+
+    /// The name of the service that a process is part of.
+    pub fn service(&mut self, pid: u32) -> Arc<str> {
+        self.tasks.resource(pid, &self.config).service_name().into()
     }
 
     fn tell_case(&mut self, case: Case, more: u64) {
@@ -332,6 +342,9 @@ impl World {
             let more = i64::try_from(more).unwrap_or(i64::MAX);
             attributes.push(("tracer.finding.evidence.dropped", Value::Int(more)));
         }
+        let service = self.service(pid);
+        let state = if self.baseline.is_learned(&service) { "learned" } else { "cold" };
+        attributes.push(("tracer.baseline", Value::Str(state.into())));
         attributes.sort_by_key(|(key, _)| *key);
         attributes.dedup_by_key(|(key, _)| *key);
         let unix = |time: Time| time.0.saturating_add(self.config.boot_to_unix_ns);
@@ -357,6 +370,7 @@ impl World {
         while let Some(undecided) = self.graph.undecided(id) {
             self.causes.decide(undecided, &mut self.graph);
         }
+        detect::ended(self, id);
         let Some(place) = self.graph.place(id) else { return };
         let Some(node) = self.graph.get(id) else { return };
         let content = match &node.body {

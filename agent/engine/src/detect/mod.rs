@@ -1,3 +1,24 @@
-//! The rules: what is worth a finding. Each has a room of its own with its cases.
+//! Detection: rules, and what they hold a fact against.
+//!
+//! A rule lives in one file with its cases. It sees facts as the world hears of them, asks the baseline whether
+//! such a thing is usual for the service, and raises a [`Case`](crate::finding::Case). What it saw becomes part
+//! of the baseline by [`Baseline::observe`], unless it turns out to be bad.
 
+#![allow(dead_code, unused_imports, reason = "what launches are held against comes with the process rules")]
+
+mod baseline;
+mod endpoint;
+mod route;
+mod shape;
 pub mod smuggling;
+
+pub use baseline::{Baseline, Habit, Seen};
+pub use route::route;
+pub use shape::shape;
+
+use crate::{graph::NodeId, world::World};
+
+/// A span is about to leave: all of it is known now.
+pub fn ended(world: &mut World, id: NodeId) {
+    endpoint::served(world, id);
+}

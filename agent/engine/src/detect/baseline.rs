@@ -1,0 +1,311 @@
+//! What is usual: for each service the endpoints it serves, the peers it calls, what it launches.
+//!
+//! ```text
+//!  observed ──► waits ──► learned        nothing bad was said about its subject in the meantime
+//!                 └─────► not learned    a case of high or critical severity was: an attack that is repeated
+//!                                        must not become usual by that
+//! ```
+//!
+//! A service is cold until it was observed for [`LEARN_MS`] or served [`LEARN_REQUESTS`] requests. Learning goes
+//! on after that, so that each new thing is new once.
+
+use crate::{
+    Time,
+    finding::{Cases, Severity, Subject},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// Most services that are known: more than a big node runs.
+const MAX_SERVICES: usize = 1024;
+/// Most habits of one service: an application with hundreds of routes has fewer.
+const MAX_HABITS: usize = 2048;
+/// Most bytes of all habits together.
+const MAX_BYTES: usize = 8 << 20;
+/// Longest text of a habit, in bytes; longer ones are cut.
+const MAX_TEXT: usize = 256;
+/// Most habits that wait, some hundred bytes each; past it they are not learned until they are seen again.
+const MAX_WAITING: usize = 4096;
+/// How long a habit waits for something bad to be said: what grows into an attack does so in moments.
+const WAIT_MS: u64 = 30_000;
+/// A service is no longer cold after so long: a day has what happens daily,
+const LEARN_MS: u64 = 24 * 3_600_000;
+/// or after so many requests.
+const LEARN_REQUESTS: u64 = 10_000;
+
+/// Whether something is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Too little is known of the service to say.
+    Cold,
+    /// It never was before.
+    New,
+    /// It is usual, or someone said so.
+    Known,
+}
+
+/// Something that a service does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Habit {
+    /// It serves a route; see [`route`](super::route).
+    Endpoint {
+        /// Method and route.
+        route: Box<str>,
+    },
+    /// It calls a peer.
+    Edge {
+        /// The peer.
+        peer: Box<str>,
+    },
+    /// It launches a program.
+    Launch {
+        /// Method and route of the request that it is for; empty for none.
+        route: Box<str>,
+        /// File of the program.
+        executable: Box<str>,
+        /// See [`shape`](super::shape).
+        shape: Box<str>,
+    },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Baseline {
+    services: BTreeMap<Arc<str>, Service>,
+    /// Habits that wait, with whom they are seen with.
+    waiting: BTreeMap<(Arc<str>, Habit), Subject>,
+    /// The same in order of time.
+    due: VecDeque<(Time, Arc<str>, Habit)>,
+    /// Bytes of all habits that are learned.
+    held: usize,
+    /// Habits that found no room.
+    pub unlearned: u64,
+}
+
+/// What is known of a service.
+#[derive(Debug)]
+struct Service {
+    since: Time,
+    requests: u64,
+    learned: bool,
+    /// Something of it found no room: what is not there may be usual all the same.
+    full: bool,
+    habits: BTreeSet<Habit>,
+}
+
+impl Habit {
+    /// An endpoint.
+    pub fn endpoint(route: &str) -> Self {
+        Self::Endpoint { route: text(route) }
+    }
+
+    /// A peer.
+    pub fn edge(peer: &str) -> Self {
+        Self::Edge { peer: text(peer) }
+    }
+
+    /// A launch.
+    pub fn launch(route: &str, executable: &str, shape: &str) -> Self {
+        Self::Launch { route: text(route), executable: text(executable), shape: text(shape) }
+    }
+
+    fn footprint(&self) -> usize {
+        let texts = match self {
+            Self::Endpoint { route } => route.len(),
+            Self::Edge { peer } => peer.len(),
+            Self::Launch { route, executable, shape } => route.len() + executable.len() + shape.len(),
+        };
+        size_of::<Self>() + texts
+    }
+}
+
+fn text(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(MAX_TEXT)].into()
+}
+
+impl Baseline {
+    /// Whether a service usually launches this program, with arguments of this shape, for this route.
+    pub fn launch(&self, service: &str, route: &str, executable: &str, shape: &str) -> Seen {
+        self.seen(service, &Habit::launch(route, executable, shape))
+    }
+
+    /// Whether a service usually calls this peer.
+    pub fn edge(&self, service: &str, peer: &str) -> Seen {
+        self.seen(service, &Habit::edge(peer))
+    }
+
+    /// Whether a service usually serves this route.
+    pub fn endpoint(&self, service: &str, route: &str) -> Seen {
+        self.seen(service, &Habit::endpoint(route))
+    }
+
+    /// Whether enough is known of a service to call something new.
+    pub fn is_learned(&self, service: &str) -> bool {
+        self.services.get(service).is_some_and(|known| known.learned && !known.full)
+    }
+
+    fn seen(&self, service: &str, habit: &Habit) -> Seen {
+        match self.services.get(service) {
+            Some(known) if known.habits.contains(habit) => Seen::Known,
+            Some(known) if known.learned && !known.full => Seen::New,
+            _ => Seen::Cold,
+        }
+    }
+
+    /// A service served a request.
+    pub fn served(&mut self, service: &Arc<str>, now: Time) {
+        if let Some(known) = self.service(service, now) {
+            known.requests = known.requests.saturating_add(1);
+            known.learned |=
+                known.requests >= LEARN_REQUESTS || now.since(known.since) >= LEARN_MS * 1_000_000;
+        }
+    }
+
+    /// A service did something, which is usual from now on unless something bad is said about `subject` soon.
+    /// Gives what it was so far; what waits to be learned counts as known.
+    pub fn observe(&mut self, subject: Subject, service: &Arc<str>, habit: Habit, now: Time) -> Seen {
+        let seen = self.seen(service, &habit);
+        let key = (Arc::clone(service), habit);
+        if seen == Seen::Known || self.waiting.contains_key(&key) {
+            return Seen::Known;
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            self.unlearned += 1;
+            return seen;
+        }
+        self.due.push_back((now.plus_ms(WAIT_MS), Arc::clone(&key.0), key.1.clone()));
+        self.waiting.insert(key, subject);
+        seen
+    }
+
+    /// Learns what has waited long enough and has nothing bad said about it.
+    pub fn settle(&mut self, cases: &Cases, now: Time) {
+        while let Some((_, service, habit)) = self.due.pop_front_if(|(due, ..)| *due <= now) {
+            let key = (service, habit);
+            let Some(subject) = self.waiting.remove(&key) else { continue };
+            if cases.worst(subject) < Some(Severity::High) {
+                self.learn(&key.0, key.1, now);
+            }
+        }
+    }
+
+    fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) {
+        let room = self.held + habit.footprint() <= MAX_BYTES;
+        let footprint = habit.footprint();
+        let added = match self.service(service, now) {
+            Some(known) if room && known.habits.len() < MAX_HABITS => known.habits.insert(habit),
+            Some(known) => {
+                known.full = true;
+                self.unlearned += 1;
+                false
+            }
+            None => {
+                self.unlearned += 1;
+                false
+            }
+        };
+        self.held += if added { footprint } else { 0 };
+    }
+
+    fn service(&mut self, service: &Arc<str>, now: Time) -> Option<&mut Service> {
+        if !self.services.contains_key(service) {
+            if self.services.len() >= MAX_SERVICES {
+                return None;
+            }
+            let new =
+                Service { since: now, requests: 0, learned: false, full: false, habits: BTreeSet::new() };
+            self.services.insert(Arc::clone(service), new);
+        }
+        self.services.get_mut(service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::{Case, Confidence};
+
+    fn at(ms: u64) -> Time {
+        Time::default().plus_ms(ms)
+    }
+
+    fn observe(baseline: &mut Baseline, subject: u64, habit: &Habit, ms: u64) -> Seen {
+        baseline.observe(Subject::Other(subject), &"shop".into(), habit.clone(), at(ms))
+    }
+
+    fn case(subject: u64, severity: Severity) -> Case {
+        Case {
+            rule: "test.rule",
+            subject: Subject::Other(subject),
+            severity,
+            confidence: Confidence::Probable,
+            title: String::new(),
+            time: at(0),
+            pid: 1,
+            attributes: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_seen_is_new_once_and_then_known() {
+        let mut baseline = Baseline::default();
+        let habit = Habit::launch("GET /thumb", "/usr/bin/convert", "convert {} -resize {}");
+        assert_eq!(observe(&mut baseline, 1, &habit, 0), Seen::Cold);
+        assert_eq!(observe(&mut baseline, 2, &habit, 1), Seen::Known, "it is told once");
+        assert_eq!(baseline.seen("shop", &habit), Seen::Cold, "it is not learned yet");
+        baseline.settle(&Cases::default(), at(WAIT_MS));
+        assert_eq!(baseline.seen("shop", &habit), Seen::Known);
+        assert_eq!(baseline.edge("shop", "db:5432"), Seen::Cold);
+        for _ in 0..LEARN_REQUESTS {
+            baseline.served(&"shop".into(), at(2));
+        }
+        assert_eq!(baseline.edge("shop", "db:5432"), Seen::New);
+        assert_eq!(baseline.edge("till", "db:5432"), Seen::Cold, "another service's requests say nothing");
+    }
+
+    #[test]
+    fn an_attack_does_not_teach_itself_away() {
+        let (mut baseline, mut cases) = (Baseline::default(), Cases::default());
+        let (bad, good) = (Habit::launch("GET /x", "/bin/sh", "sh -c {}"), Habit::endpoint("GET /x"));
+        observe(&mut baseline, 1, &bad, 0);
+        observe(&mut baseline, 2, &good, 0);
+        cases.raise(case(1, Severity::Low), at(0));
+        cases.raise(case(1, Severity::High), at(WAIT_MS - 1));
+        cases.raise(case(2, Severity::Medium), at(0));
+        baseline.settle(&cases, at(WAIT_MS));
+        assert_eq!(baseline.seen("shop", &bad), Seen::Cold);
+        assert_eq!(baseline.seen("shop", &good), Seen::Known);
+    }
+
+    #[test]
+    fn time_ends_the_cold() {
+        let mut baseline = Baseline::default();
+        baseline.served(&"shop".into(), at(0));
+        baseline.served(&"shop".into(), at(LEARN_MS - 1));
+        assert!(!baseline.is_learned("shop"));
+        baseline.served(&"shop".into(), at(LEARN_MS));
+        assert!(baseline.is_learned("shop"));
+    }
+
+    #[test]
+    fn a_stranger_cannot_fill_it() {
+        let mut baseline = Baseline::default();
+        for n in 0..MAX_WAITING as u64 + 10 {
+            let habit = Habit::endpoint(&format!("GET /{n}{}", "x".repeat(2 * MAX_TEXT)));
+            observe(&mut baseline, n, &habit, 0);
+        }
+        assert_eq!(baseline.unlearned, 10);
+        (0..LEARN_REQUESTS).for_each(|_| baseline.served(&"shop".into(), at(0)));
+        baseline.settle(&Cases::default(), at(WAIT_MS));
+        assert_eq!(baseline.services["shop"].habits.len(), MAX_HABITS);
+        assert_eq!(baseline.unlearned, 10 + (MAX_WAITING - MAX_HABITS) as u64);
+        assert_eq!(baseline.endpoint("shop", "GET /never"), Seen::Cold, "what found no room may be usual");
+        for n in 0..MAX_SERVICES + 10 {
+            baseline.served(&n.to_string().into(), at(0));
+        }
+        assert_eq!(baseline.services.len(), MAX_SERVICES);
+    }
+}

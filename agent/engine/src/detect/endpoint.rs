@@ -1,0 +1,46 @@
+//! `http.new_endpoint`: a service serves a route for the first time.
+
+use super::{Habit, Seen, route};
+use crate::{
+    exchange::{Exchange, Side},
+    finding::{Case, Confidence, Severity, Subject},
+    graph::{Node, NodeId},
+    span,
+    world::World,
+};
+
+/// A request was served.
+pub fn served(world: &mut World, id: NodeId) {
+    let Some((pid, time)) = world.graph.get(id).map(|node| (node.owner, node.start)) else { return };
+    let service = world.service(pid);
+    let Some(exchange) = world.graph.get(id).and_then(Node::exchange) else { return };
+    if exchange.side != Side::Server {
+        return;
+    }
+    world.baseline.served(&service, world.now);
+    let Some(status) = is_endpoint(exchange) else { return };
+    let route = route(exchange.method(), exchange.target());
+    let seen = world.baseline.observe(Subject::Node(id), &service, Habit::endpoint(&route), world.now);
+    if seen != Seen::New {
+        return;
+    }
+    let attributes = span::exchange(exchange).attributes;
+    world.raise(Case {
+        rule: "http.new_endpoint",
+        subject: Subject::Node(id),
+        severity: Severity::Info,
+        confidence: Confidence::Confirmed,
+        title: format!("{service} serves {route} for the first time"),
+        time,
+        pid,
+        attributes,
+        facts: vec![(time, format!("{route} was answered with {status}"))],
+    });
+}
+
+/// The status that says that there is something at this route: a stranger can ask for anything.
+fn is_endpoint(exchange: &Exchange) -> Option<u16> {
+    let status = exchange.response.as_ref()?.status()?;
+    (exchange.problem.is_none_or(|problem| !problem.is_error()) && (100..400).contains(&status))
+        .then_some(status)
+}
