@@ -4,6 +4,7 @@ use crate::{
     Time,
     cause::Clue,
     conversation::{Closing, Conversation, Moved, Peers},
+    detect::net::Outbound,
     exchange::{Endpoint, Endpoints, Side},
     graph::NodeId,
     reassembly::{OffsetWidth, Piece, Reassembler},
@@ -42,6 +43,8 @@ pub struct Conn {
     muted: bool,
     /// Records that came all the same.
     heard: u32,
+    /// What goes out on it, when this end began it.
+    outbound: Option<Box<Outbound>>,
     /// Bytes of it that the budget of what is unfinished counts.
     counted: usize,
 }
@@ -79,6 +82,7 @@ impl Conn {
             from_start,
             muted: false,
             heard: 0,
+            outbound: None,
             counted: 0,
         }
     }
@@ -125,17 +129,35 @@ impl Conn {
         self.conversation.connecting(busy);
     }
 
+    /// This end began it, in a thread.
+    pub fn begun(&mut self, op: Op, world: &mut World) {
+        self.outbound = Some(Box::new(Outbound::connecting(&self.endpoints.remote, op, world)));
+    }
+
+    /// The kernel's count of the bytes sent, when the connection ends.
+    pub fn total(&mut self, sent: u64, world: &mut World) {
+        if let Some(mut outbound) = self.outbound.take() {
+            outbound.ended(Some(sent), world);
+        }
+    }
+
     /// An operation moved bytes, met the end of the stream, or failed.
     pub fn data(&mut self, data: &Data, bytes: &[u8], op: Op, world: &mut World) {
         self.last = op.time;
         if self.muted {
+            if let Ok(len @ 1..) = u64::try_from(data.ret) {
+                self.account(data, len, &[], op, world);
+            }
             return self.heard_though_muted(world);
         }
         self.update(&data.sock);
         match u64::try_from(data.ret) {
             Err(_) => self.failed_send(bytes, op, world),
             Ok(0) => self.met_end(data, op, world),
-            Ok(len) => self.bytes(data, len, bytes, op, world),
+            Ok(len) => {
+                self.bytes(data, len, bytes, op, world);
+                self.account(data, len, bytes, op, world);
+            }
         }
         if self.conversation.is_opaque() && self.conversation.is_inbound() {
             world.tasks.unreadable(op.pid);
@@ -156,6 +178,17 @@ impl Conn {
         // A thread's own records come in order: what is missing between two of them was lost.
         if std::mem::replace(&mut self.threads[usize::from(direction)], op.tid) == op.tid {
             self.flush(direction, world);
+        }
+    }
+
+    /// What the rules about what goes out want to know.
+    fn account(&mut self, data: &Data, len: u64, bytes: &[u8], op: Op, world: &mut World) {
+        let Some(outbound) = &mut self.outbound else { return };
+        match data.direction {
+            direction::SEND => {
+                outbound.sent((data.offset, len), bytes, self.conversation.is_http(), op, world);
+            }
+            _ => outbound.received(),
         }
     }
 
@@ -242,6 +275,9 @@ impl Conn {
             _ => closing,
         };
         self.conversation.closed(closing, world);
+        if let Some(mut outbound) = self.outbound.take() {
+            outbound.ended(None, world);
+        }
         world.unfinished.settle(std::mem::take(&mut self.counted), 0);
     }
 
@@ -303,7 +339,9 @@ impl Conn {
 
     /// Asks for silence once nothing of it is of interest.
     fn mute(&mut self, world: &mut World) {
-        if self.conversation.is_opaque() && !self.muted && self.sock.inode != 0 {
+        let relayed = self.conversation.is_relayed()
+            || self.outbound.as_ref().is_some_and(|outbound| outbound.is_of_interest(world));
+        if self.conversation.is_opaque() && !relayed && !self.muted && self.sock.inode != 0 {
             self.muted = true;
             world.stats.opaque_connections += 1;
             world.output(crate::Output::Mute { id: self.sock.id, inode: self.sock.inode });

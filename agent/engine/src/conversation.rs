@@ -18,6 +18,7 @@ mod asking;
 mod joining;
 mod ledger;
 mod reconciling;
+mod upgraded;
 
 use crate::{
     Time,
@@ -31,6 +32,7 @@ use ledger::Ledger;
 pub use reconciling::Split;
 use std::collections::VecDeque;
 use tracer_common::{Sock, direction};
+use upgraded::Upgraded;
 
 /// A response whose end cannot be seen has ended when so long nothing more of it came.
 const QUIET_MS: u64 = 2_000;
@@ -159,6 +161,8 @@ pub struct Conversation {
     exchanges: u64,
     /// Requests that may be more than they seem.
     ledger: Ledger,
+    /// What goes on behind a response that switched to a WebSocket.
+    upgraded: Option<Box<Upgraded>>,
 }
 
 impl Conversation {
@@ -189,6 +193,7 @@ impl Conversation {
             maybe: None,
             exchanges: 0,
             ledger: Ledger::default(),
+            upgraded: None,
         }
     }
 
@@ -205,6 +210,11 @@ impl Conversation {
     /// Whether it was accepted from someone.
     pub fn is_inbound(&self) -> bool {
         self.side == Some(Side::Server)
+    }
+
+    /// Whether it has carried HTTP, and still does.
+    pub fn is_http(&self) -> bool {
+        self.exchanges > 0 && !self.is_opaque()
     }
 
     /// Which end the process is, of a connection with requests that wait for their responses.
@@ -227,7 +237,7 @@ impl Conversation {
             self.retract();
         }
         let joined = match self.protocol {
-            Protocol::Opaque => false,
+            Protocol::Opaque => return self.moved_upgraded(direction, moved, op, world),
             Protocol::Undecided { turns } => self.join(direction, moved, turns),
             Protocol::Http => true,
         };
@@ -328,6 +338,7 @@ impl Conversation {
             Closing::Stopping => self.give_up(Problem::StillOpen, last, world),
         }
         self.protocol = Protocol::Opaque;
+        self.close_upgraded(world);
     }
 }
 

@@ -148,12 +148,15 @@ impl Engine {
         match (state.old, state.new) {
             (_, tcp_state::SYN_SENT) => {
                 let busy = self.world.connecting(op);
-                let conn = self.open(state.sock, birth(Side::Client));
-                conn.connecting(busy);
+                self.open(state.sock, birth(Side::Client)).connecting(busy);
+                if let Some(conn) = self.conns.get_mut(&key) {
+                    conn.begun(op, &mut self.world);
+                }
             }
             (old, tcp_state::ESTABLISHED) => self.established(old, state),
             (_, tcp_state::CLOSE) => {
                 if let Some(conn) = self.conns.get_mut(&key) {
+                    conn.total(state.bytes_sent, &mut self.world);
                     conn.gone(op, state.sock.inode == 0, self.world.now);
                     self.settle(key);
                 }
@@ -191,6 +194,9 @@ impl Engine {
         };
         let names = Some([name(&seen.local, seen.local_len), name(&seen.remote, seen.remote_len)]);
         self.open(seen.sock, Birth { side, from_start: false, names });
+        if let (Some(Side::Client), Some(conn)) = (side, self.conns.get_mut(&seen.sock.id)) {
+            conn.begun(op(&seen.header), &mut self.world);
+        }
     }
 
     /// A connection that is new to us; what became of one with the same identity nobody told.

@@ -43,6 +43,12 @@ const KEEP_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
+/// A name for tests.
+#[cfg(test)]
+pub const fn node_id(number: u64) -> NodeId {
+    NodeId(number)
+}
+
 /// What is still of use of a node whose span has left: its children's place.
 #[derive(Clone, Copy, Debug)]
 struct Told {

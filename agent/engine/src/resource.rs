@@ -2,6 +2,9 @@
 
 use crate::{Config, ProcessFacts, Resource, Value};
 
+/// `service.name` of a process of which nothing is known.
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
+
 /// The resource of a process.
 #[must_use]
 pub fn resource(facts: ProcessFacts, config: &Config) -> Resource {
@@ -93,7 +96,7 @@ fn service_name(facts: &ProcessFacts, declared: &[(String, String)]) -> String {
         .or_else(|| systemd_unit(&facts.cgroup).map(str::to_owned))
         .or_else(|| program(facts))
         .or_else(|| executable_name(facts))
-        .unwrap_or_else(|| "unknown_service".into())
+        .unwrap_or_else(|| UNKNOWN_SERVICE.into())
 }
 
 /// The service unit that the cgroup's path ends in; a user's manager is nobody's service.

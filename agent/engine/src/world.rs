@@ -3,7 +3,7 @@
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
     cause::{Cause, Causes, Clue, Link, Method, Origin, Words},
-    detect::{self, Baseline},
+    detect::{self, Baseline, net::Net},
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{Body, Graph, Node, NodeId},
@@ -49,6 +49,8 @@ pub struct World {
     pub cases: Cases,
     /// What is usual.
     pub baseline: Baseline,
+    /// What goes out.
+    pub net: Net,
     /// Counters.
     pub stats: Stats,
     /// What connections keep of what is unfinished; at most [`MAX_UNFINISHED`] after each input.
@@ -85,6 +87,7 @@ impl World {
             tasks: Tasks::default(),
             cases: Cases::default(),
             baseline: Baseline::default(),
+            net: Net::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),
             wires: Wires::default(),
@@ -110,6 +113,32 @@ impl World {
         match self.tasks.launch(op.pid).filter(|launch| self.works_for_a_request(*launch)) {
             Some(launch) => Origin::Launch(launch),
             None => self.tasks.origin(op.pid),
+        }
+    }
+
+    /// What a thread most probably acts for, at its root: a request, or a launch that none caused.
+    pub fn root(&self, op: Op) -> Option<NodeId> {
+        let node = match self.origin(op) {
+            Origin::Serving(evidence) => self.causes.likely(&evidence, &self.graph)?,
+            Origin::Launch(launch) => launch,
+            Origin::Nothing => return None,
+        };
+        let root = self.graph.root(node);
+        (!self.graph.is_call(root)).then_some(root)
+    }
+
+    /// The process that serves requests which a process is, or was launched by; nothing for any other.
+    pub fn owner(&self, pid: u32) -> Option<u32> {
+        if self.causes.serves(pid) {
+            return Some(pid);
+        }
+        if let Some(launch) = self.tasks.launch(pid) {
+            return self.graph.owner(launch);
+        }
+        match self.tasks.origin(pid) {
+            Origin::Serving(evidence) => Some(evidence.pid),
+            Origin::Launch(launch) => self.graph.owner(launch),
+            Origin::Nothing => None,
         }
     }
 
@@ -210,6 +239,7 @@ impl World {
             && let Some(pid) = self.graph.get(node).map(|node| node.pid)
         {
             self.causes.served(pid, node);
+            self.net.contents.ended(node, self.now);
         }
         self.graph.end(node, end, self.now);
     }
@@ -312,6 +342,7 @@ impl World {
             self.tell_case(case, more);
         }
         self.baseline.settle(&self.cases, self.now);
+        self.net.contents.forget(self.now);
         self.graph.forget(self.now);
         self.tasks.forget(self.now);
     }

@@ -158,6 +158,19 @@ impl Causes {
         })
     }
 
+    /// Whether a process has ever read a request.
+    pub fn serves(&self, pid: u32) -> bool {
+        self.workloads.contains_key(&pid)
+    }
+
+    /// The request that something is most probably for, if that is sure enough to be told.
+    pub fn likely(&self, evidence: &Evidence, graph: &Graph) -> Option<NodeId> {
+        let workload = self.workloads.get(&evidence.pid)?;
+        let thread = resolve(evidence, graph).filter(|(node, _)| !graph.is_call(*node));
+        let verdict = weigh(&Evidence { thread, ..evidence.clone() }, &workload.habits, |_| false)?;
+        (verdict.confidence >= MIN_CONFIDENCE).then_some(verdict.node)
+    }
+
     /// A process that has no request open calls another server.
     pub fn background(&mut self, pid: u32, words: Words<'_>) {
         if let Some(workload) = self.workloads.get_mut(&pid) {

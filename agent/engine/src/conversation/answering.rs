@@ -109,6 +109,7 @@ impl Conversation {
             None => self.unasked(head.status().unwrap_or_default(), op, false, world),
         }
         self.reconcile(&head, op, world);
+        self.upgrades(&head, world);
         if let Some(node) = self.open.front().and_then(|open| open.node) {
             world.graph.answered(node, head);
         }

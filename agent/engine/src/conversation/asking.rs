@@ -53,6 +53,7 @@ impl Conversation {
                         exchange.request_content += bytes;
                     }
                     self.passed(before.first(bytes), world);
+                    self.brought(before.first(bytes), op, world);
                 }
                 Some(Event::End | Event::Incomplete) => {
                     self.content_ended(place, world);
@@ -73,6 +74,13 @@ impl Conversation {
             if self.protocol != Protocol::Http || self.requests.lost {
                 return;
             }
+        }
+    }
+
+    /// A request brought in some content.
+    fn brought(&self, moved: Moved<'_>, op: Op, world: &mut World) {
+        if let (Some(Side::Server), Some(node), Moved::Bytes(bytes)) = (self.side, self.current, moved) {
+            world.net.contents.add(node, op.pid, bytes);
         }
     }
 

@@ -9,9 +9,11 @@
 //! A service is cold until it was observed for [`LEARN_MS`] or served [`LEARN_REQUESTS`] requests. Learning goes
 //! on after that, so that each new thing is new once.
 
+use super::Habit;
 use crate::{
     Time,
     finding::{Cases, Severity, Subject},
+    resource::UNKNOWN_SERVICE,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,8 +26,6 @@ const MAX_SERVICES: usize = 1024;
 const MAX_HABITS: usize = 2048;
 /// Most bytes of all habits together.
 const MAX_BYTES: usize = 8 << 20;
-/// Longest text of a habit, in bytes; longer ones are cut.
-const MAX_TEXT: usize = 256;
 /// Most habits that wait, some hundred bytes each; past it they are not learned until they are seen again.
 const MAX_WAITING: usize = 4096;
 /// How long a habit waits for something bad to be said: what grows into an attack does so in moments.
@@ -44,30 +44,6 @@ pub enum Seen {
     New,
     /// It is usual, or someone said so.
     Known,
-}
-
-/// Something that a service does.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Habit {
-    /// It serves a route; see [`route`](super::route).
-    Endpoint {
-        /// Method and route.
-        route: Box<str>,
-    },
-    /// It calls a peer.
-    Edge {
-        /// The peer.
-        peer: Box<str>,
-    },
-    /// It launches a program.
-    Launch {
-        /// Method and route of the request that it is for; empty for none.
-        route: Box<str>,
-        /// File of the program.
-        executable: Box<str>,
-        /// See [`shape`](super::shape).
-        shape: Box<str>,
-    },
 }
 
 /// See the module.
@@ -95,36 +71,6 @@ struct Service {
     habits: BTreeSet<Habit>,
 }
 
-impl Habit {
-    /// An endpoint.
-    pub fn endpoint(route: &str) -> Self {
-        Self::Endpoint { route: text(route) }
-    }
-
-    /// A peer.
-    pub fn edge(peer: &str) -> Self {
-        Self::Edge { peer: text(peer) }
-    }
-
-    /// A launch.
-    pub fn launch(route: &str, executable: &str, shape: &str) -> Self {
-        Self::Launch { route: text(route), executable: text(executable), shape: text(shape) }
-    }
-
-    fn footprint(&self) -> usize {
-        let texts = match self {
-            Self::Endpoint { route } => route.len(),
-            Self::Edge { peer } => peer.len(),
-            Self::Launch { route, executable, shape } => route.len() + executable.len() + shape.len(),
-        };
-        size_of::<Self>() + texts
-    }
-}
-
-fn text(text: &str) -> Box<str> {
-    text[..text.floor_char_boundary(MAX_TEXT)].into()
-}
-
 impl Baseline {
     /// Whether a service usually launches this program, with arguments of this shape, for this route.
     pub fn launch(&self, service: &str, route: &str, executable: &str, shape: &str) -> Seen {
@@ -136,9 +82,11 @@ impl Baseline {
         self.seen(service, &Habit::edge(peer))
     }
 
-    /// Whether a service usually serves this route.
-    pub fn endpoint(&self, service: &str, route: &str) -> Seen {
-        self.seen(service, &Habit::endpoint(route))
+    /// The most that a service usually sends to this peer, for one request or within a minute; 0 when that is
+    /// not known.
+    pub fn egress(&self, service: &str, peer: &str) -> u64 {
+        let Some(known) = self.services.get(service) else { return 0 };
+        known.habits.range(Habit::all_egress(peer)).next_back().map_or(0, Habit::bytes)
     }
 
     /// Whether enough is known of a service to call something new.
@@ -146,7 +94,8 @@ impl Baseline {
         self.services.get(service).is_some_and(|known| known.learned && !known.full)
     }
 
-    fn seen(&self, service: &str, habit: &Habit) -> Seen {
+    /// Whether a service has this habit.
+    pub fn seen(&self, service: &str, habit: &Habit) -> Seen {
         match self.services.get(service) {
             Some(known) if known.habits.contains(habit) => Seen::Known,
             Some(known) if known.learned && !known.full => Seen::New,
@@ -166,6 +115,9 @@ impl Baseline {
     /// A service did something, which is usual from now on unless something bad is said about `subject` soon.
     /// Gives what it was so far; what waits to be learned counts as known.
     pub fn observe(&mut self, subject: Subject, service: &Arc<str>, habit: Habit, now: Time) -> Seen {
+        if **service == *UNKNOWN_SERVICE {
+            return Seen::Cold;
+        }
         let seen = self.seen(service, &habit);
         let key = (Arc::clone(service), habit);
         if seen == Seen::Known || self.waiting.contains_key(&key) {
@@ -209,7 +161,11 @@ impl Baseline {
         self.held += if added { footprint } else { 0 };
     }
 
+    /// Nothing where there is no room, or nobody knows yet who it is.
     fn service(&mut self, service: &Arc<str>, now: Time) -> Option<&mut Service> {
+        if **service == *UNKNOWN_SERVICE {
+            return None;
+        }
         if !self.services.contains_key(service) {
             if self.services.len() >= MAX_SERVICES {
                 return None;
@@ -294,7 +250,7 @@ mod tests {
     fn a_stranger_cannot_fill_it() {
         let mut baseline = Baseline::default();
         for n in 0..MAX_WAITING as u64 + 10 {
-            let habit = Habit::endpoint(&format!("GET /{n}{}", "x".repeat(2 * MAX_TEXT)));
+            let habit = Habit::endpoint(&format!("GET /{n}{}", "x".repeat(512)));
             observe(&mut baseline, n, &habit, 0);
         }
         assert_eq!(baseline.unlearned, 10);
@@ -302,7 +258,11 @@ mod tests {
         baseline.settle(&Cases::default(), at(WAIT_MS));
         assert_eq!(baseline.services["shop"].habits.len(), MAX_HABITS);
         assert_eq!(baseline.unlearned, 10 + (MAX_WAITING - MAX_HABITS) as u64);
-        assert_eq!(baseline.endpoint("shop", "GET /never"), Seen::Cold, "what found no room may be usual");
+        assert_eq!(
+            baseline.seen("shop", &Habit::endpoint("GET /never")),
+            Seen::Cold,
+            "what found no room may be usual"
+        );
         for n in 0..MAX_SERVICES + 10 {
             baseline.served(&n.to_string().into(), at(0));
         }

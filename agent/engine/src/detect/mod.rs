@@ -8,11 +8,14 @@
 
 mod baseline;
 mod endpoint;
+mod habit;
+pub mod net;
 mod route;
 mod shape;
 pub mod smuggling;
 
-pub use baseline::{Baseline, Habit, Seen};
+pub use baseline::{Baseline, Seen};
+pub use habit::Habit;
 pub use route::route;
 pub use shape::shape;
 

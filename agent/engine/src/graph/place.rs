@@ -48,6 +48,16 @@ impl Graph {
         Some((self.trace(id), span))
     }
 
+    /// What a node began with: the first of what caused each other, as far as that is decided and known.
+    pub fn root(&self, id: NodeId) -> NodeId {
+        let mut root = id;
+        for _ in 0..MAX_DEPTH {
+            let Some(cause) = self.cause(root) else { break };
+            root = cause;
+        }
+        root
+    }
+
     /// The first node at or above this one whose cause is still to be decided, before its trace is told.
     pub fn undecided(&self, id: NodeId) -> Option<NodeId> {
         let mut top = id;

@@ -215,6 +215,11 @@ impl Scene {
         self.state(conn, at, Thread(0, 0), tcp_state::ESTABLISHED, tcp_state::CLOSE);
     }
 
+    /// What the kernel counts as sent when the connection ends.
+    pub fn total(&mut self, conn: Conn, at: At, sent: u64) {
+        self.ends[conn.0][at as usize].sent = sent;
+    }
+
     /// To change a connection behind the kernel's back.
     pub fn end_mut(&mut self, conn: Conn, at: At) -> &mut End {
         &mut self.ends[conn.0][at as usize]

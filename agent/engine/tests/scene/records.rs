@@ -16,6 +16,8 @@ pub struct End {
     pub sock: Sock,
     /// By [`direction`].
     pub next: [u64; 2],
+    /// What the kernel counts as sent when it ends.
+    pub sent: u64,
 }
 
 /// What one operation moved.
@@ -56,6 +58,7 @@ pub fn tcp_pair(number: u64, client_port: u16, server_port: u16, iss: [u32; 2]) 
             ..Sock::default()
         },
         next: [first(own).into(), first(other).into()],
+        sent: 0,
     };
     [end(0, client_port, server_port, iss), end(1, server_port, client_port, [iss[1], iss[0]])]
 }
@@ -72,6 +75,7 @@ pub fn unix_pair(number: u64) -> [End; 2] {
             ..Sock::default()
         },
         next: [0, 0],
+        sent: 0,
     };
     [end(0), end(1)]
 }
@@ -112,6 +116,7 @@ impl End {
         let state = TcpState {
             header: header(kind::TCP_STATE, size_of::<TcpState>(), time_ns, thread),
             sock,
+            bytes_sent: self.sent,
             write_seq: self.next[0] as u32,
             copied_seq: self.next[1] as u32,
             old,

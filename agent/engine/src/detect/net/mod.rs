@@ -1,0 +1,211 @@
+//! What services say to others: connections that they begin, and what goes out on them.
+
+mod contents;
+mod edge;
+mod egress;
+mod fanout;
+mod tunnel;
+pub mod websocket;
+
+use crate::{
+    Value,
+    detect::Habit,
+    exchange::Endpoint,
+    graph::{Body, NodeId},
+    span,
+    world::{Op, World},
+};
+pub use contents::About;
+use contents::Contents;
+use egress::Senders;
+use fanout::Fans;
+use std::{fmt, sync::Arc};
+use tunnel::Relay;
+
+/// Bytes after which what was sent on a connection is accounted for.
+const ACCOUNT: u64 = 1 << 20;
+
+/// What the rules remember of all connections.
+#[derive(Debug, Default)]
+pub struct Net {
+    /// What requests brought in.
+    pub contents: Contents,
+    fans: Fans,
+    senders: Senders,
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// As it stands in the baseline.
+    name: Arc<str>,
+    endpoint: Endpoint,
+}
+
+impl Peer {
+    fn new(endpoint: &Endpoint) -> Self {
+        let name = match endpoint {
+            Endpoint::Tcp(address, port) => std::net::SocketAddr::new(*address, *port).to_string(),
+            Endpoint::Unix(name) => format!("unix:{name}"),
+        };
+        Self { name: name.into(), endpoint: endpoint.clone() }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A connection that an observed process began.
+#[derive(Debug)]
+pub struct Outbound {
+    pid: u32,
+    peer: Peer,
+    /// What the process began it for.
+    root: Option<NodeId>,
+    /// Bytes sent in all, and those of them that were accounted for.
+    sent: u64,
+    accounted: u64,
+    /// Place behind the last byte that was sent.
+    place: Option<u64>,
+    called: bool,
+    relay: Relay,
+}
+
+impl Outbound {
+    /// A thread begins to connect to `remote`.
+    pub fn connecting(remote: &Endpoint, op: Op, world: &mut World) -> Self {
+        let (root, peer) = (world.root(op), Peer::new(remote));
+        if let (Some(root), Some(owner)) = (root, world.owner(op.pid)) {
+            fanout::connecting(world, &peer, root, owner, op);
+        }
+        Self {
+            pid: op.pid,
+            peer,
+            root,
+            sent: 0,
+            accounted: 0,
+            place: None,
+            called: false,
+            relay: Relay::default(),
+        }
+    }
+
+    /// Whether its bytes are of interest though it is no HTTP.
+    pub fn is_of_interest(&self, world: &World) -> bool {
+        self.relay.is_open() && world.owner(self.pid).is_some()
+    }
+
+    /// Bytes were received.
+    pub fn received(&mut self) {
+        self.relay.received();
+    }
+
+    /// `len` bytes were sent from `place` on, a sequence number of 32 bits on TCP, of which `bytes` were
+    /// captured. `http` says whether they are a message.
+    pub fn sent(&mut self, (place, len): (u64, u64), bytes: &[u8], http: bool, op: Op, world: &mut World) {
+        // What moved unseen counts too.
+        let before = self.place.unwrap_or(place);
+        let skipped = u64::from((place as u32).wrapping_sub(before as u32));
+        let skipped = if skipped > u64::from(u32::MAX / 2) { 0 } else { skipped };
+        self.place = Some(place.wrapping_add(len));
+        self.sent = self.sent.saturating_add(skipped + len);
+        let Some(owner) = world.owner(op.pid) else { return };
+        if !std::mem::replace(&mut self.called, true) {
+            let root = self.root.or_else(|| world.root(op));
+            edge::called(world, &self.peer, root, owner, op);
+        }
+        if !http && self.relay.is_open() {
+            tunnel::wrote(world, self, bytes, op);
+        }
+        if self.sent - self.accounted >= ACCOUNT {
+            let root = self.root.filter(|root| world.graph.is_active(*root)).or_else(|| world.root(op));
+            self.account(root, owner, world);
+        }
+    }
+
+    /// The connection ended; `total` bytes were sent in all, if that is known.
+    pub fn ended(&mut self, total: Option<u64>, world: &mut World) {
+        self.sent = self.sent.max(total.unwrap_or(0));
+        if let Some(owner) = world.owner(self.pid) {
+            self.account(self.root, owner, world);
+        }
+    }
+
+    fn account(&mut self, root: Option<NodeId>, owner: u32, world: &mut World) {
+        let bytes = self.sent - std::mem::replace(&mut self.accounted, self.sent);
+        if bytes > 0 {
+            egress::sent(world, self, root, owner, bytes);
+        }
+    }
+}
+
+/// What a finding says of a request, as long as that is known.
+fn about(world: &World, request: NodeId) -> Option<About> {
+    let exchange = world.graph.get(request).and_then(|node| node.exchange());
+    exchange.map(About::of).or_else(|| world.net.contents.about(request))
+}
+
+/// What a finding says of the request or launch that all began with, and of the peer.
+fn attributes(
+    world: &World,
+    root: NodeId,
+    peer: &Peer,
+    habits: impl IntoIterator<Item = Habit>,
+) -> Vec<(&'static str, Value)> {
+    let mut attributes = match world.graph.get(root).map(|node| (node, &node.body)) {
+        Some((_, Body::Exchange(exchange))) => span::exchange(exchange).attributes,
+        Some((node, Body::Launch(launch))) => span::launch(node, launch).attributes,
+        None => Vec::new(),
+    };
+    turn_to(&mut attributes, peer, habits);
+    attributes
+}
+
+/// Says of the peer what was said of the request's own connection.
+fn turn_to(
+    attributes: &mut Vec<(&'static str, Value)>,
+    peer: &Peer,
+    habits: impl IntoIterator<Item = Habit>,
+) {
+    attributes.retain(|(key, _)| !key.starts_with("network."));
+    attributes.extend(peer_attributes(peer, habits));
+}
+
+fn peer_attributes(peer: &Peer, habits: impl IntoIterator<Item = Habit>) -> Vec<(&'static str, Value)> {
+    let habits = habits.into_iter().map(|habit| habit.to_string()).collect();
+    let mut attributes = vec![("tracer.baseline.habits", Value::Strings(habits))];
+    match &peer.endpoint {
+        Endpoint::Tcp(address, port) => {
+            attributes.push(("network.peer.address", Value::Str(address.to_string())));
+            attributes.push(("network.peer.port", Value::Int((*port).into())));
+            attributes.push(("network.transport", Value::Str("tcp".into())));
+        }
+        Endpoint::Unix(name) => {
+            attributes.push(("network.peer.address", Value::Str(name.to_string())));
+            attributes.push(("network.transport", Value::Str("unix".into())));
+        }
+    }
+    attributes
+}
+
+/// For what something is done, in words.
+fn name(world: &World, root: NodeId) -> String {
+    match world.graph.get(root).map(|node| &node.body) {
+        Some(Body::Exchange(exchange)) => {
+            format!("for {}", super::route(exchange.method(), exchange.target()))
+        }
+        Some(Body::Launch(launch)) => {
+            let program = launch.images.last().map_or("", |image| &image.comm);
+            format!("by {program}, which it launched for no request")
+        }
+        None => "for a request that has ended".into(),
+    }
+}
+
+/// Names a case that is about a process and a peer.
+fn subject(rule: &str, pid: u32, peer: &str) -> u64 {
+    twox_hash::XxHash3_64::oneshot(format!("{rule} {pid} {peer}").as_bytes())
+}
