@@ -134,10 +134,10 @@ impl Conn {
         self.outbound = Some(Box::new(Outbound::connecting(&self.endpoints.remote, op, world)));
     }
 
-    /// The kernel's count of the bytes sent, when the connection ends.
-    pub fn total(&mut self, sent: u64, world: &mut World) {
+    /// The kernel's count of the bytes sent and received, when the connection ends.
+    pub fn total(&mut self, sent: u64, received: u64, world: &mut World) {
         if let Some(mut outbound) = self.outbound.take() {
-            outbound.ended(Some(sent), world);
+            outbound.ended(Some((sent, received)), world);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The engine's surface.
 
 use crate::{
-    Config, Input, Output, Time,
+    Config, Input, Output, Time, Usual,
     conn::{Birth, Conn},
     conversation::Closing,
     detect::smuggling,
@@ -65,6 +65,7 @@ impl Engine {
                 }
             }
             Input::Process(facts) => self.world.described(facts),
+            Input::Baseline(usual) => self.world.baseline.replace(usual, self.world.now),
             Input::Tick => {}
         }
         self.expire();
@@ -98,6 +99,19 @@ impl Engine {
             self.world.graph.end(node, self.world.now, self.world.now);
         }
         self.world.tell(Time(u64::MAX));
+        self.world.baseline.finish(&self.world.cases, self.world.now);
+    }
+
+    /// What is usual for each service, in order of their names, as far as it is learned.
+    #[must_use]
+    pub fn baseline(&self) -> Vec<Usual> {
+        self.world.baseline.usual(self.world.now)
+    }
+
+    /// How often anything in the baseline was learned or forgotten so far.
+    #[must_use]
+    pub fn baseline_changes(&self) -> u64 {
+        self.world.baseline.changes
     }
 
     /// The counters.
@@ -111,6 +125,7 @@ impl Engine {
             causes_gone: self.world.graph.stats.causes_gone,
             forgotten_tasks: self.world.tasks.forgotten + self.world.causes.threads.forgotten,
             undecided_causes: self.world.causes.undecided,
+            unlearned: self.world.baseline.unlearned,
             ..self.world.stats
         }
     }
@@ -156,7 +171,7 @@ impl Engine {
             (old, tcp_state::ESTABLISHED) => self.established(old, state),
             (_, tcp_state::CLOSE) => {
                 if let Some(conn) = self.conns.get_mut(&key) {
-                    conn.total(state.bytes_sent, &mut self.world);
+                    conn.total(state.bytes_sent, state.bytes_received, &mut self.world);
                     conn.gone(op, state.sock.inode == 0, self.world.now);
                     self.settle(key);
                 }

@@ -1,5 +1,6 @@
 //! Everything that enters the engine.
 
+use crate::Usual;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`): the clock of the kernel's records.
@@ -41,6 +42,9 @@ pub enum Input<'a> {
     Lost([u64; tracer_common::lost::CAUSES as usize]),
     /// The answer to [`Output::DescribeProcess`](crate::Output::DescribeProcess).
     Process(ProcessFacts),
+    /// What is usual for a service from now on: learned before, or said by someone. With nothing in it the
+    /// service is forgotten.
+    Baseline(Usual),
     /// Only time has passed.
     Tick,
 }

@@ -32,6 +32,7 @@ mod wire;
 mod world;
 
 pub use budget::Budget;
+pub use detect::{Habit, NoHabit, Usual};
 pub use engine::Engine;
 pub use finding::{Confidence, Evidence, Finding, Severity};
 pub use input::{Config, Input, ProcessFacts, Time};

@@ -48,12 +48,14 @@ pub struct Stats {
     pub undecided_causes: u64,
     /// Spans whose parent was forgotten before they ended.
     pub causes_gone: u64,
+    /// Habits of services that found no room in the baseline.
+    pub unlearned: u64,
 }
 
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 17] {
+    pub fn unused(&self) -> [(&'static str, u64); 18] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -72,6 +74,7 @@ impl Stats {
             ("late_links", self.late_links),
             ("undecided_causes", self.undecided_causes),
             ("causes_gone", self.causes_gone),
+            ("unlearned", self.unlearned),
         ]
     }
 }

@@ -174,10 +174,30 @@ fn one_request_that_sends_much_out() {
     assert_eq!(
         findings(&mut s),
         [
-            "net.egress_spike medium probable: unknown_service sends more than 10 MB to 127.0.0.1:9999, for GET /export"
+            "net.egress_spike high probable: unknown_service sends more than 10 MB to 127.0.0.1:9999, for GET /export"
         ]
     );
     assert_eq!(attribute(&s, "url.path"), Some(Value::Str("/export".into())));
+}
+
+#[test]
+fn an_upload_is_worth_a_look_but_no_more() {
+    let mut s = Scene::new();
+    let (inbound, size) = (s.accept(80), 50 << 20);
+    s.recv(S, inbound, Server, &get("/backup"));
+    let upstream = outbound(&mut s, S, 8080);
+    s.send(S, upstream, Client, &format!("PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n"));
+    for _ in 0..50 {
+        s.part(S, upstream, Client, direction::SEND, 1 << 20, b"");
+    }
+    s.recv(S, upstream, Client, &answer(201, ""));
+    s.send(S, inbound, Server, &answer(200, ""));
+    assert_eq!(
+        findings(&mut s),
+        [
+            "net.egress_spike medium probable: unknown_service sends more than 10 MB to 127.0.0.1:8080, for GET /backup"
+        ]
+    );
 }
 
 #[test]

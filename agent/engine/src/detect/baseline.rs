@@ -6,7 +6,7 @@
 //!                                        must not become usual by that
 //! ```
 //!
-//! A service is cold until it was observed for [`LEARN_MS`] or served [`LEARN_REQUESTS`] requests. Learning goes
+//! A service is cold until it was observed for [`LEARN_S`] or served [`LEARN_REQUESTS`] requests. Learning goes
 //! on after that, so that each new thing is new once.
 
 use super::Habit;
@@ -15,6 +15,7 @@ use crate::{
     finding::{Cases, Severity, Subject},
     resource::UNKNOWN_SERVICE,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -22,16 +23,18 @@ use std::{
 
 /// Most services that are known: more than a big node runs.
 const MAX_SERVICES: usize = 1024;
-/// Most habits of one service: an application with hundreds of routes has fewer.
-const MAX_HABITS: usize = 2048;
+/// Most bytes of the habits of one service: an application with a thousand routes has fewer.
+const MAX_SERVICE_BYTES: usize = 256 << 10;
 /// Most bytes of all habits together.
 const MAX_BYTES: usize = 8 << 20;
 /// Most habits that wait, some hundred bytes each; past it they are not learned until they are seen again.
 const MAX_WAITING: usize = 4096;
 /// How long a habit waits for something bad to be said: what grows into an attack does so in moments.
 const WAIT_MS: u64 = 30_000;
+/// What waited less when the tracer stops is not learned: as long as a finding takes to be told.
+const MIN_WAIT_MS: u64 = 3_000;
 /// A service is no longer cold after so long: a day has what happens daily,
-const LEARN_MS: u64 = 24 * 3_600_000;
+const LEARN_S: u64 = 24 * 3600;
 /// or after so many requests.
 const LEARN_REQUESTS: u64 = 10_000;
 
@@ -56,6 +59,8 @@ pub struct Baseline {
     due: VecDeque<(Time, Arc<str>, Habit)>,
     /// Bytes of all habits that are learned.
     held: usize,
+    /// How often anything was learned or forgotten.
+    pub changes: u64,
     /// Habits that found no room.
     pub unlearned: u64,
 }
@@ -63,12 +68,32 @@ pub struct Baseline {
 /// What is known of a service.
 #[derive(Debug)]
 struct Service {
+    /// Since when it is observed in this run,
     since: Time,
+    /// and for how long it was before, in seconds.
+    before_s: u64,
     requests: u64,
     learned: bool,
     /// Something of it found no room: what is not there may be usual all the same.
     full: bool,
     habits: BTreeSet<Habit>,
+    /// Bytes of the habits.
+    held: usize,
+}
+
+/// What is usual for one service: one of a baseline that is kept, reviewed, shipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usual {
+    /// `service.name`.
+    pub service: String,
+    /// Seconds for which it was observed.
+    pub observed_s: u64,
+    /// Requests that it served in that time.
+    pub requests: u64,
+    /// Whether that was long enough, or someone said so, to call something new.
+    pub learned: bool,
+    /// What it does, in order.
+    pub habits: Vec<Habit>,
 }
 
 impl Baseline {
@@ -107,8 +132,8 @@ impl Baseline {
     pub fn served(&mut self, service: &Arc<str>, now: Time) {
         if let Some(known) = self.service(service, now) {
             known.requests = known.requests.saturating_add(1);
-            known.learned |=
-                known.requests >= LEARN_REQUESTS || now.since(known.since) >= LEARN_MS * 1_000_000;
+            let observed_s = known.before_s + now.since(known.since) / 1_000_000_000;
+            known.learned |= known.requests >= LEARN_REQUESTS || observed_s >= LEARN_S;
         }
     }
 
@@ -143,21 +168,64 @@ impl Baseline {
         }
     }
 
-    fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) {
-        let room = self.held + habit.footprint() <= MAX_BYTES;
-        let footprint = habit.footprint();
-        let added = match self.service(service, now) {
-            Some(known) if room && known.habits.len() < MAX_HABITS => known.habits.insert(habit),
-            Some(known) => {
-                known.full = true;
-                self.unlearned += 1;
-                false
-            }
-            None => {
-                self.unlearned += 1;
-                false
-            }
+    /// The same at the end of a run: what has waited for a while is learned, and nothing waits any more.
+    pub fn finish(&mut self, cases: &Cases, now: Time) {
+        let due = std::mem::take(&mut self.due).into_iter();
+        let until = now.plus_ms(WAIT_MS - MIN_WAIT_MS);
+        self.due =
+            due.filter(|(due, ..)| *due <= until).map(|(_, service, habit)| (now, service, habit)).collect();
+        self.settle(cases, now);
+        self.waiting.clear();
+    }
+
+    /// What is usual, service by service.
+    pub fn usual(&self, now: Time) -> Vec<Usual> {
+        let usual = |(service, known): (&Arc<str>, &Service)| Usual {
+            service: service.to_string(),
+            observed_s: known.before_s + now.since(known.since) / 1_000_000_000,
+            requests: known.requests,
+            learned: known.learned,
+            habits: known.habits.iter().cloned().collect(),
         };
+        self.services.iter().map(usual).collect()
+    }
+
+    /// What is usual for a service from now on, whatever was; with nothing in it the service is forgotten.
+    pub fn replace(&mut self, usual: Usual, now: Time) {
+        let Usual { service, observed_s, requests, learned, habits } = usual;
+        let service: Arc<str> = service.into();
+        if let Some(forgotten) = self.services.remove(&service) {
+            self.held -= forgotten.held;
+        }
+        self.changes += 1;
+        if requests == 0 && !learned && habits.is_empty() {
+            return;
+        }
+        if let Some(known) = self.service(&service, now) {
+            (known.before_s, known.requests, known.learned) = (observed_s, requests, learned);
+        }
+        for habit in habits {
+            self.learn(&service, habit, now);
+        }
+    }
+
+    fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) {
+        let (held, footprint) = (self.held, habit.footprint());
+        let added = match self.service(service, now) {
+            Some(known) if known.habits.contains(&habit) => return,
+            Some(known) => {
+                let room = held + footprint <= MAX_BYTES && known.held + footprint <= MAX_SERVICE_BYTES;
+                if room {
+                    known.habits.insert(habit);
+                    known.held += footprint;
+                }
+                known.full |= !room;
+                room
+            }
+            None => false,
+        };
+        self.changes += u64::from(added);
+        self.unlearned += u64::from(!added);
         self.held += if added { footprint } else { 0 };
     }
 
@@ -170,8 +238,15 @@ impl Baseline {
             if self.services.len() >= MAX_SERVICES {
                 return None;
             }
-            let new =
-                Service { since: now, requests: 0, learned: false, full: false, habits: BTreeSet::new() };
+            let new = Service {
+                since: now,
+                before_s: 0,
+                requests: 0,
+                learned: false,
+                full: false,
+                habits: BTreeSet::new(),
+                held: 0,
+            };
             self.services.insert(Arc::clone(service), new);
         }
         self.services.get_mut(service)
@@ -240,10 +315,30 @@ mod tests {
     fn time_ends_the_cold() {
         let mut baseline = Baseline::default();
         baseline.served(&"shop".into(), at(0));
-        baseline.served(&"shop".into(), at(LEARN_MS - 1));
+        baseline.served(&"shop".into(), at(LEARN_S * 1000 - 1));
         assert!(!baseline.is_learned("shop"));
-        baseline.served(&"shop".into(), at(LEARN_MS));
+        baseline.served(&"shop".into(), at(LEARN_S * 1000));
         assert!(baseline.is_learned("shop"));
+    }
+
+    #[test]
+    fn what_is_kept_is_the_same_when_it_comes_back() {
+        let mut baseline = Baseline::default();
+        let habits = [Habit::edge("db:5432"), Habit::endpoint("GET /a")];
+        habits.iter().for_each(|habit| assert_eq!(observe(&mut baseline, 1, habit, 0), Seen::Cold));
+        baseline.served(&"shop".into(), at(0));
+        observe(&mut baseline, 2, &Habit::endpoint("GET /late"), 60_000);
+        baseline.settle(&Cases::default(), at(WAIT_MS));
+        baseline.finish(&Cases::default(), at(60_000 + MIN_WAIT_MS - 1));
+        let usual = baseline.usual(at(90_000));
+        assert_eq!((usual.len(), usual[0].observed_s, usual[0].requests), (1, 90, 1));
+        assert_eq!(usual[0].habits.len(), 2, "what came just before the end is not learned");
+        let mut again = Baseline::default();
+        usual.iter().for_each(|usual| again.replace(usual.clone(), at(5)));
+        assert_eq!(again.usual(at(5)), usual);
+        assert_eq!((again.held, again.changes > 0), (baseline.held, true));
+        again.replace(Usual { service: "shop".into(), ..Usual::default() }, at(5));
+        assert_eq!((again.usual(at(5)).len(), again.held), (0, 0));
     }
 
     #[test]
@@ -256,8 +351,9 @@ mod tests {
         assert_eq!(baseline.unlearned, 10);
         (0..LEARN_REQUESTS).for_each(|_| baseline.served(&"shop".into(), at(0)));
         baseline.settle(&Cases::default(), at(WAIT_MS));
-        assert_eq!(baseline.services["shop"].habits.len(), MAX_HABITS);
-        assert_eq!(baseline.unlearned, 10 + (MAX_WAITING - MAX_HABITS) as u64);
+        let known = &baseline.services["shop"];
+        assert!(known.held <= MAX_SERVICE_BYTES && known.habits.len() > 100);
+        assert_eq!(baseline.unlearned, 10 + (MAX_WAITING - known.habits.len()) as u64);
         assert_eq!(
             baseline.seen("shop", &Habit::endpoint("GET /never")),
             Seen::Cold,

@@ -14,8 +14,8 @@ mod route;
 mod shape;
 pub mod smuggling;
 
-pub use baseline::{Baseline, Seen};
-pub use habit::Habit;
+pub use baseline::{Baseline, Seen, Usual};
+pub use habit::{Habit, NoHabit};
 pub use route::route;
 pub use shape::shape;
 

@@ -1,9 +1,12 @@
 //! `net.egress_spike`: one request, or one minute of a process, sends far more out than is usual.
+//!
+//! Whom data is sent to for keeping says at least that he has it. One request that pushes it to a peer that is not
+//! known and says nothing at all is worse than an upload.
 
 use super::Outbound;
 use crate::{
     Time, Value,
-    detect::Habit,
+    detect::{Habit, Seen},
     finding::{Case, Confidence, Severity, Subject},
     graph::{Node, NodeId},
     world::World,
@@ -96,10 +99,13 @@ pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner:
         0 => "nothing of that size is known of this peer".into(),
         usual => format!("at most {} MB are usual", usual / 1_000_000),
     };
+    let pushed =
+        root.is_some() && !outbound.heard && world.baseline.edge(&service, &peer.name) != Seen::Known;
+    let usually = if pushed { format!("{usually}; the peer has said nothing") } else { usually };
     world.raise(Case {
         rule: "net.egress_spike",
         subject,
-        severity: Severity::Medium,
+        severity: if pushed { Severity::High } else { Severity::Medium },
         confidence: Confidence::Probable,
         title: format!("{service} sends more than {} MB to {peer}, {who}", NOTICED / 1_000_000),
         time: now,

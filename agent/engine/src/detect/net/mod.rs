@@ -71,6 +71,8 @@ pub struct Outbound {
     /// Place behind the last byte that was sent.
     place: Option<u64>,
     called: bool,
+    /// Whether the peer has said anything, or need not yet: a request is sent.
+    heard: bool,
     relay: Relay,
 }
 
@@ -89,6 +91,7 @@ impl Outbound {
             accounted: 0,
             place: None,
             called: false,
+            heard: false,
             relay: Relay::default(),
         }
     }
@@ -100,12 +103,14 @@ impl Outbound {
 
     /// Bytes were received.
     pub fn received(&mut self) {
+        self.heard = true;
         self.relay.received();
     }
 
     /// `len` bytes were sent from `place` on, a sequence number of 32 bits on TCP, of which `bytes` were
     /// captured. `http` says whether they are a message.
     pub fn sent(&mut self, (place, len): (u64, u64), bytes: &[u8], http: bool, op: Op, world: &mut World) {
+        self.heard |= http;
         // What moved unseen counts too.
         let before = self.place.unwrap_or(place);
         let skipped = u64::from((place as u32).wrapping_sub(before as u32));
@@ -126,9 +131,13 @@ impl Outbound {
         }
     }
 
-    /// The connection ended; `total` bytes were sent in all, if that is known.
-    pub fn ended(&mut self, total: Option<u64>, world: &mut World) {
-        self.sent = self.sent.max(total.unwrap_or(0));
+    /// The connection ended; so many bytes were sent and received in all, if that is known.
+    pub fn ended(&mut self, total: Option<(u64, u64)>, world: &mut World) {
+        if let Some((sent, received)) = total {
+            self.sent = self.sent.max(sent);
+            // The FIN counts as a byte.
+            self.heard |= received > 1;
+        }
         if let Some(owner) = world.owner(self.pid) {
             self.account(self.root, owner, world);
         }
