@@ -3,12 +3,15 @@
 //! clap parses and checks each value; what follows from several of them is settled here, so that the rest
 //! of the agent sees only values that make sense together.
 
+mod baseline_args;
 mod help;
 
 use crate::{
+    baseline,
     filter::{Conditions, StatusFilter},
     source::SourceOptions,
 };
+use baseline_args::{BaselineArgs, KeepArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use help::{EXIT_CODES, FILTER_HELP, OTLP_HELP};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -46,6 +49,8 @@ enum RawCommand {
     /// Draw the same conclusions from a recording as live; needs no privileges
     #[command(after_help = format!("{OTLP_HELP}\n\n{EXIT_CODES}"))]
     Replay(ReplayArgs),
+    /// Show what is usual for each service, and say what is
+    Baseline(BaselineArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -65,6 +70,8 @@ struct WatchArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
+    keep: KeepArgs,
+    #[command(flatten)]
     source: SourceArgs,
     /// Trace just the requests of this command and its descendants, and what these cause; tracing ends with it
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
@@ -73,6 +80,8 @@ struct WatchArgs {
 
 #[derive(Debug, Args)]
 struct RunArgs {
+    #[command(flatten)]
+    keep: KeepArgs,
     #[command(flatten)]
     source: SourceArgs,
 }
@@ -95,6 +104,8 @@ struct RecordArgs {
     /// End after this time
     #[arg(long = "for", value_name = "TIME", value_parser = positive_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
+    #[command(flatten)]
+    keep: KeepArgs,
     #[command(flatten)]
     source: SourceArgs,
 }
@@ -176,6 +187,13 @@ pub enum Action {
         /// Where its spans go.
         outlets: Outlets,
     },
+    /// Show or change the baseline.
+    Baseline {
+        /// Its file.
+        path: PathBuf,
+        /// What is to be done.
+        command: baseline::Command,
+    },
     /// Tell what this node allows.
     Doctor {
         /// As JSON.
@@ -192,6 +210,8 @@ pub enum Action {
 pub struct Trace {
     /// What the kernel side has to know.
     pub source: SourceOptions,
+    /// Where what is usual is kept.
+    pub baseline: BaselineFile,
     /// Where spans go.
     pub outlets: Outlets,
     /// Where to record to.
@@ -200,6 +220,15 @@ pub struct Trace {
     pub duration: Option<Duration>,
     /// Program and arguments to run and to trace alone; empty for the whole node.
     pub command: Vec<OsString>,
+}
+
+/// Where the baseline is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BaselineFile {
+    /// The file; nothing for nowhere.
+    pub path: Option<PathBuf>,
+    /// Whether someone named it.
+    pub chosen: bool,
 }
 
 /// Where a recording goes.
@@ -228,6 +257,7 @@ impl Cli {
         match self.command {
             RawCommand::Watch(args) => Action::Trace(Trace {
                 source: args.source.into(),
+                baseline: args.keep.into(),
                 outlets: outlets(args.filter, &args.output),
                 record: None,
                 duration: args.duration,
@@ -235,6 +265,7 @@ impl Cli {
             }),
             RawCommand::Run(args) => Action::Trace(Trace {
                 source: args.source.into(),
+                baseline: args.keep.into(),
                 outlets: Outlets { otlp: true, ..Outlets::default() },
                 record: None,
                 duration: None,
@@ -242,6 +273,7 @@ impl Cli {
             }),
             RawCommand::Record(args) => Action::Trace(Trace {
                 source: args.source.into(),
+                baseline: args.keep.into(),
                 outlets: Outlets::default(),
                 record: Some(Record { path: args.output, replace: args.force }),
                 duration: args.duration,
@@ -250,6 +282,7 @@ impl Cli {
             RawCommand::Replay(args) => {
                 Action::Replay { file: args.file, outlets: outlets(args.filter, &args.output) }
             }
+            RawCommand::Baseline(args) => args.into_action(),
             RawCommand::Doctor(args) => Action::Doctor { json: args.json },
             RawCommand::Completions { shell } => Action::Completions(shell),
             RawCommand::Man => Action::Man,

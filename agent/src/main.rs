@@ -3,6 +3,7 @@
 //! The agent: command line, kernel programs, recordings, views and export around the pure engine. The way of
 //! a fact is in [`pipeline`].
 
+mod baseline;
 mod cli;
 mod clock;
 mod command;
@@ -78,6 +79,7 @@ fn dispatch(action: Action) -> anyhow::Result<ExitCode> {
     match action {
         Action::Trace(trace) => trace::run(trace),
         Action::Replay { file, outlets } => replay::run(&file, outlets),
+        Action::Baseline { path, command } => baseline::run(&path, command),
         Action::Doctor { json } => doctor::run(json),
         Action::Completions(shell) => {
             let mut script = Vec::new();

@@ -6,11 +6,13 @@
 //! and the ticks.
 
 use crate::{
+    baseline::{FileError, Keeper},
     describer::Describer,
     export::Exporter,
     filter::Filter,
     recording::{Recorder, WriteError},
     summary::Summary,
+    trace::say,
     view::View,
 };
 use std::{io, sync::Arc};
@@ -76,6 +78,9 @@ pub struct Pipeline {
     /// The reader of the view went away; said when the batch is through.
     view_closed: bool,
     exporter: Option<Exporter>,
+    keeper: Option<Keeper>,
+    /// Why the baseline was not kept last; nothing when it was.
+    unkept: Option<String>,
     wishes: Vec<Wish>,
     shown: u64,
 }
@@ -91,6 +96,8 @@ impl Pipeline {
             view: None,
             view_closed: false,
             exporter: None,
+            keeper: None,
+            unkept: None,
             wishes: Vec::new(),
             shown: 0,
         }
@@ -123,6 +130,12 @@ impl Pipeline {
     /// Exports spans.
     pub fn with_exporter(mut self, exporter: Option<Exporter>) -> Self {
         self.exporter = exporter;
+        self
+    }
+
+    /// Keeps what the engine learns.
+    pub fn with_keeper(mut self, keeper: Option<Keeper>) -> Self {
+        self.keeper = keeper;
         self
     }
 
@@ -186,8 +199,35 @@ impl Pipeline {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush_if_due(now)?;
         }
+        self.keep(now)?;
         self.show(|view| view.settle(now))?;
         self.ensure_open()
+    }
+
+    /// Keeps the baseline and its file in step. What goes wrong there ends no tracing.
+    fn keep(&mut self, now: Time) -> Result<(), Error> {
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        let changes = self.engine.baseline_changes();
+        let (changed, unread) = match keeper.changed(|| self.engine.baseline(), now) {
+            Ok(changed) => (changed, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let unwritten = match changed.is_empty() {
+            true => keeper.write_if_due(changes, || self.engine.baseline(), now).err(),
+            false => None,
+        };
+        self.complain(unread);
+        self.complain(unwritten);
+        changed.into_iter().try_for_each(|usual| self.feed(Input::Baseline(usual), now))
+    }
+
+    /// Says why the baseline is not kept, once for each reason.
+    fn complain(&mut self, error: Option<FileError>) {
+        let Some(reason) = error.map(|error| error.to_string()) else { return };
+        if self.unkept.as_ref() != Some(&reason) {
+            say(&format!("tracer: {reason}. What is learned is not kept"));
+            self.unkept = Some(reason);
+        }
     }
 
     /// Ends the run: what is open is concluded, recorded, exported (waiting for it within the exporter's
@@ -204,6 +244,10 @@ impl Pipeline {
         self.engine.finish(now);
         while let Some(output) = self.engine.poll_output() {
             self.route(output, now)?;
+        }
+        if let Some(mut keeper) = self.keeper.take() {
+            let unwritten = keeper.write(self.engine.baseline()).err();
+            self.complain(unwritten);
         }
         let export = self.exporter.take().map(Exporter::finish);
         let summary = Summary::now(self.engine.stats(), self.shown, undescribed, export);

@@ -17,9 +17,9 @@
 //! | bytes | meaning |
 //! | --- | --- |
 //! | 4 | length of the payload, at most [`MAX_FRAME`] |
-//! | 1 | kind: 1 record, 2 lost, 3 process, 4 tick, 5 end |
+//! | 1 | kind: 1 record, 2 lost, 3 process, 4 tick, 5 end, 6 baseline (since version 2) |
 //! | 8 | `now`, nanoseconds since boot |
-//! | n | payload: a record as the kernel wrote it; 8 bytes for each cause of loss; process facts as JSON |
+//! | n | payload: a record as the kernel wrote it; 8 bytes for each cause of loss; process facts, or what is usual for a service, as JSON |
 //!
 //! The last frame is an end frame. A recording without one was cut short; what it holds is still good, since
 //! the writer ends a zstd block at least every [`FLUSH_EVERY_MS`].
@@ -43,10 +43,11 @@ pub use writer::{Recorder, WriteError};
 /// that went through a text conversion is not taken for one.
 const MAGIC: [u8; 8] = *b"\x89tracer\n";
 /// Version of the format described above.
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 /// Longest header: a config has some hundred bytes.
 const MAX_HEADER: u32 = 64 << 10;
-/// Longest payload: process facts have at most some 100 KiB, six times that if every byte is escaped.
+/// Longest payload: process facts have at most some 100 KiB, six times that if every byte is escaped; what is usual
+/// for a service 256 KiB, twice that.
 const MAX_FRAME: u32 = 1 << 20;
 /// A killed recorder loses at most what came in this time.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -60,6 +61,7 @@ mod frame {
     pub const PROCESS: u8 = 3;
     pub const TICK: u8 = 4;
     pub const END: u8 = 5;
+    pub const BASELINE: u8 = 6;
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::{
     Unavailable,
-    cli::{Trace, View},
+    baseline::{FileError, Keeper},
+    cli::{BaselineFile, Trace, View},
     clock,
     command::{Command, Ending},
     describe::describe,
@@ -30,7 +31,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
-use tracer_engine::{Config, Engine, Time};
+use tracer_engine::{Config, Engine, Input, Time, Usual};
 
 /// Traces until something ends it. The exit code is that of a command that was traced and ended by itself, as
 /// with other programs that run one; else 1 when spans were to be exported and none could be.
@@ -44,12 +45,19 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
     let record = trace.record.as_ref();
     let recorder = record.map(|to| Recorder::create(&to.path, to.replace, &config)).transpose()?;
     let exporter = trace.outlets.otlp.then(|| Exporter::start(WhenFull::Drop)).transpose()?;
+    let keeper = keeper(&trace.baseline)?;
+    let usual: Vec<Usual> = keeper.iter().flat_map(Keeper::kept).collect();
     let mut pipeline = Pipeline::new(Engine::new(config))
         .with_describer(Describer::start(describe)?)
         .with_recorder(recorder)
         .with_filter(Filter::new(trace.outlets.conditions))
         .with_view(trace.outlets.view.map(view::on_stdout))
-        .with_exporter(exporter);
+        .with_exporter(exporter)
+        // Who only records draws no conclusions that are worth keeping.
+        .with_keeper(keeper.filter(|_| record.is_none()));
+    for usual in usual {
+        pipeline.feed(Input::Baseline(usual), clock::now())?;
+    }
 
     let (mut source, hooks) = source::open(trace.source).map_err(Unavailable)?;
     let command = if trace.command.is_empty() { None } else { Some(Command::start(&trace.command)?) };
@@ -73,6 +81,19 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
         0 => exit_code(&summary),
         code => ExitCode::from(code),
     })
+}
+
+/// What keeps the baseline. Where there is no place for it and nobody asked for one, the tracer learns for itself.
+fn keeper(file: &BaselineFile) -> Result<Option<Keeper>> {
+    let BaselineFile { path, chosen } = file;
+    let Some(path) = path else { return Ok(None) };
+    match Keeper::open(path) {
+        Err(error @ FileError::Failed { .. }) if !chosen => {
+            say(&format!("tracer: {error}. What is learned is not kept"));
+            Ok(None)
+        }
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// Exit code of a run that went through.

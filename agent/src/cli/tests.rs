@@ -114,3 +114,41 @@ fn a_negative_value_is_called_wrong_and_no_option() {
         assert!(error.starts_with(&format!("error: invalid value '{value}' for")), "{error}");
     }
 }
+
+#[test]
+fn a_baseline_is_kept_unless_told_otherwise() {
+    let kept = |arguments: &[&str]| trace(arguments).baseline;
+    let default = BaselineFile { path: Some(baseline::DEFAULT_PATH.into()), chosen: false };
+    assert_eq!(kept(&["watch"]), default);
+    assert_eq!(kept(&["record", "-o", "f"]), default);
+    assert_eq!(kept(&["run", "--baseline", "b"]), BaselineFile { path: Some("b".into()), chosen: true });
+    assert_eq!(kept(&["run", "--no-baseline"]).path, None);
+    assert!(action(&["run", "--no-baseline", "--baseline", "b"]).is_err());
+}
+
+#[test]
+fn what_is_said_about_a_baseline() {
+    use crate::baseline::Command;
+    let said = |arguments: &[&str]| match action(&[&["baseline"], arguments].concat()) {
+        Ok(Action::Baseline { path, command }) => Ok((path, command)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let habits = vec!["relay GET /ws | a:1".parse().unwrap()];
+    let (service, default) = ("shop".to_owned(), PathBuf::from(baseline::DEFAULT_PATH));
+    assert_eq!(said(&["list"]), Ok((default.clone(), Command::List { service: None })));
+    assert_eq!(
+        said(&["forget", "shop", "relay GET /ws | a:1", "--baseline", "b"]),
+        Ok(("b".into(), Command::Forget { service: service.clone(), habits: habits.clone() }))
+    );
+    assert_eq!(said(&["forget", "--all"]), Ok((default.clone(), Command::ForgetAll)));
+    assert_eq!(
+        said(&["allow", "shop", "relay GET /ws | a:1"]),
+        Ok((default.clone(), Command::Allow { service, habits }))
+    );
+    assert_eq!(said(&["accept", "-"]), Ok((default, Command::Accept { findings: "-".into() })));
+    assert!(said(&["forget"]).is_err());
+    assert!(said(&["forget", "shop", "--all"]).is_err());
+    assert!(said(&["allow", "shop"]).is_err());
+    assert!(said(&["allow", "shop", "sings"]).unwrap_err().contains("is no habit"));
+}

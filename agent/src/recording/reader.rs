@@ -256,6 +256,9 @@ fn input(kind: u8, payload: &[u8]) -> Result<Input<'_>, String> {
         frame::PROCESS => serde_json::from_slice(payload)
             .map(Input::Process)
             .map_err(|e| format!("facts of a process: {e}")),
+        frame::BASELINE => serde_json::from_slice(payload)
+            .map(Input::Baseline)
+            .map_err(|e| format!("what is usual for a service: {e}")),
         frame::TICK => Ok(Input::Tick),
         other => Err(format!("a frame of unknown kind {other}")),
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::fork;
 use std::{fs, path::PathBuf};
 use tracer_common::WIRE_VERSION;
-use tracer_engine::{Config, Input, ProcessFacts, Time};
+use tracer_engine::{Config, Input, ProcessFacts, Time, Usual};
 
 struct TempFile(PathBuf);
 
@@ -26,16 +26,22 @@ fn facts() -> ProcessFacts {
     ProcessFacts { pid: 9, args: vec!["a\u{1}".into()], uid: 33, ..ProcessFacts::default() }
 }
 
-fn inputs(record: &[u8]) -> [(Input<'_>, Time); 4] {
+fn usual() -> Usual {
+    let habits = vec!["launch GET /a | /bin/sh | sh -c 'a \u{1f600} {}'".parse().unwrap()];
+    Usual { service: "shop".into(), observed_s: 3, requests: 4, learned: true, habits }
+}
+
+fn inputs(record: &[u8]) -> [(Input<'_>, Time); 5] {
     [
         (Input::Record(record), Time(10)),
         (Input::Process(facts()), Time(11)),
+        (Input::Baseline(usual()), Time(11)),
         (Input::Lost([1, 2, 3, 4, u64::MAX]), Time(12)),
         (Input::Tick, Time(13)),
     ]
 }
 
-/// Writes the four inputs above, ended or killed.
+/// Writes the inputs above, ended or killed.
 fn write(file: &TempFile, ended: bool) {
     let mut recorder = Recorder::create(&file.0, true, &config()).unwrap();
     for (input, now) in inputs(&fork(1, 2)) {
@@ -123,7 +129,7 @@ fn a_killed_recorder_leaves_what_was_flushed() {
     write(&file, false);
     let (seen, end) = read(&file);
     assert_eq!(seen, expected());
-    assert!(matches!(end, Err(ReadError::Truncated { inputs: 4, .. })), "{end:?}");
+    assert!(matches!(end, Err(ReadError::Truncated { inputs: 5, .. })), "{end:?}");
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn cut_anywhere_it_gives_a_beginning_and_says_so() {
         let (seen, end) = read(&file);
         assert_eq!(seen, expected()[..seen.len()], "{length}");
         // Only zstd's own checksum and end mark may be missing after the end frame.
-        assert!(end.is_err() || seen.len() == 4, "{length}");
+        assert!(end.is_err() || seen.len() == 5, "{length}");
     }
 }
 
@@ -161,9 +167,9 @@ fn a_stranger_is_refused_with_its_reason() {
     let path = file.0.display();
     assert_eq!(open(&|b| b[1] = b'T'), format!("{path} is not a tracer recording"));
     assert_eq!(
-        open(&|b| b[8] = 2),
+        open(&|b| b[8] = 3),
         format!(
-            "{path} has recording format 2, this tracer reads up to 1: use the tracer that wrote it, or a later one"
+            "{path} has recording format 3, this tracer reads up to 2: use the tracer that wrote it, or a later one"
         )
     );
     assert_eq!(

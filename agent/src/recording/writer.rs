@@ -2,6 +2,7 @@
 
 use super::{FLUSH_EVERY_MS, FORMAT_VERSION, FRAME_HEAD, MAGIC, STDIO, frame};
 use rustix::fs::OFlags;
+use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, IsTerminal, Write},
@@ -90,9 +91,8 @@ impl Recorder {
                 let bytes: Vec<u8> = lost.iter().flat_map(|n| n.to_le_bytes()).collect();
                 self.frame(frame::LOST, now, &bytes)
             }
-            Input::Process(facts) => serde_json::to_vec(facts)
-                .map_err(io::Error::from)
-                .and_then(|json| self.frame(frame::PROCESS, now, &json)),
+            Input::Process(facts) => self.json(frame::PROCESS, now, facts),
+            Input::Baseline(usual) => self.json(frame::BASELINE, now, usual),
             Input::Tick => self.frame(frame::TICK, now, &[]),
         };
         result.map_err(|error| failed(&self.path, error))
@@ -121,6 +121,10 @@ impl Recorder {
             .and_then(|()| self.stream.finish())
             .and_then(|mut file| file.flush())
             .map_err(|error| failed(&path, error))
+    }
+
+    fn json(&mut self, kind: u8, now: Time, content: &impl Serialize) -> io::Result<()> {
+        self.frame(kind, now, &serde_json::to_vec(content)?)
     }
 
     fn frame(&mut self, kind: u8, now: Time, payload: &[u8]) -> io::Result<()> {
