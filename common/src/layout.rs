@@ -44,6 +44,8 @@ pub struct KernelLayout {
     pub cred_euid: u32,
     pub mm_arg_start: u32,
     pub mm_arg_end: u32,
+    pub mm_env_start: u32,
+    pub mm_env_end: u32,
     pub mm_exe_file: u32,
     pub files_fdt: u32,
     pub fdtable_fd: u32,

@@ -63,6 +63,12 @@ pub mod exec_flag {
     pub const MEMFD: u32 = 2;
     /// The arguments are longer than what stands in the tail.
     pub const ARGS_CUT: u32 = 4;
+    /// Its environment has the dynamic linker load a library before all others: `LD_PRELOAD` or `LD_AUDIT` is set.
+    pub const PRELOAD: u32 = 8;
+    /// It was launched as a CGI script: `GATEWAY_INTERFACE` is set (RFC 3875, 4.1.4).
+    pub const CGI: u32 = 16;
+    /// The environment has more variables than were looked at: the two bits above may be missing.
+    pub const ENVIRONMENT_CUT: u32 = 32;
 }
 
 /// A process changed its image (`sched_process_exec`), in the new image's own context.

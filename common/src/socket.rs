@@ -103,9 +103,9 @@ const _: () = assert!(size_of::<Data>() == 128);
 
 /// A change of a TCP socket's state (`inet_sock_set_state`).
 ///
-/// Reported: the begin of a connect (to `SYN_SENT`, in the thread that called it), the establishment,
-/// the local end of sending (`FIN_WAIT1`, `LAST_ACK`), the end (`CLOSE`). Only the first and, usually,
-/// the local end run in the thread that caused them: elsewhere header.pid means nothing.
+/// Reported: the begin of a connect (to `SYN_SENT`, in the thread that called it), of listening (to `LISTEN`,
+/// likewise), the establishment, the local end of sending (`FIN_WAIT1`, `LAST_ACK`), the end (`CLOSE`). Only the
+/// begins and, usually, the local end run in the thread that caused them: elsewhere header.pid means nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct TcpState {

@@ -53,11 +53,11 @@ fn is_own(sk: Address, head: &kernel::SockHead, new: u8) -> bool {
     true
 }
 
-/// Begin, establishment, local end of sending, end; a listener's life is nobody's connection.
+/// Begin, establishment, local end of sending, end; of a listener its begin.
 #[inline(always)]
 fn matters(old: u8, new: u8) -> bool {
     match new {
-        tcp_state::SYN_SENT | tcp_state::ESTABLISHED => true,
+        tcp_state::SYN_SENT | tcp_state::ESTABLISHED | tcp_state::LISTEN => true,
         tcp_state::CLOSE => old != tcp_state::LISTEN,
         _ => is_sending_end(new),
     }

@@ -8,7 +8,7 @@ use crate::{
 use aya_ebpf::{
     helpers::{
         bpf_get_current_comm, bpf_get_current_uid_gid,
-        generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel_str},
+        generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel_str, bpf_probe_read_user_str},
     },
     macros::map,
     maps::PerCpuArray,
@@ -20,10 +20,17 @@ use tracer_common::{Descriptor, Exec, Exit, Fork, MAX_ARGS, MAX_FILENAME, exec_f
 struct Scratch {
     exec: Exec,
     tail: [u8; MAX_FILENAME + MAX_ARGS],
+    /// A piece of the environment: not delivered, it holds secrets.
+    variable: [u8; PIECE],
 }
 
 #[map]
 static EXEC_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bytes of the environment that are looked at with one read.
+const PIECE: usize = 256;
+/// Most such reads: variables, where none is longer. In Kubernetes with many services there are some hundred.
+const MAX_PIECES: usize = 384;
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
@@ -105,6 +112,8 @@ unsafe fn fill(scratch: *mut Scratch, task: Address, old_tid: u32, binprm: Addre
     if u64::from(args_len) < total {
         flags |= exec_flag::ARGS_CUT;
     }
+    // SAFETY: the caller's promise.
+    flags |= environment_flags(mm, unsafe { &mut (*scratch).variable })?;
     let files = task.follow(layout!(task_files))?.follow(layout!(files_fdt))?.follow(layout!(fdtable_fd))?;
     let ids = bpf_get_current_uid_gid();
     let len = size_of::<Exec>() + place + args_len as usize;
@@ -138,6 +147,44 @@ fn image_flags(mm: Address) -> Option<u32> {
     }
     let mount = inode.follow(layout!(inode_sb))?.read::<u64>(layout!(super_block_flags))?;
     Some(exec_flag::UNLINKED | if mount & SB_KERNMOUNT != 0 { exec_flag::MEMFD } else { 0 })
+}
+
+/// Bits of [`exec_flag`] that the image's environment tells.
+#[inline(always)]
+fn environment_flags(mm: Address, piece: &mut [u8; PIECE]) -> Option<u32> {
+    let (mut at, end): (u64, u64) = (mm.read(layout!(mm_env_start))?, mm.read(layout!(mm_env_end))?);
+    let (mut flags, mut begins) = (0, true);
+    for _ in 0..MAX_PIECES {
+        if at >= end {
+            return Some(flags);
+        }
+        // SAFETY: the piece has room for its own size; the source may be any address.
+        let n = unsafe { bpf_probe_read_user_str(piece.as_mut_ptr().cast(), PIECE as u32, at as *const _) };
+        if n <= 0 {
+            break;
+        }
+        if begins {
+            flags |= flag_of(piece);
+        }
+        // The count includes the NUL, also that of a piece that was cut.
+        begins = n < PIECE as i64;
+        at += n as u64 - u64::from(!begins);
+    }
+    Some(flags | exec_flag::ENVIRONMENT_CUT)
+}
+
+/// What the variable says that begins here.
+#[inline(always)]
+fn flag_of(variable: &[u8; PIECE]) -> u32 {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, ..] = *variable;
+    match [a, b, c, d, e, f, g, h] {
+        [b'L', b'D', b'_', b'P', b'R', b'E', b'L', b'O'] if [i, j, k] == *b"AD=" && l != 0 => exec_flag::PRELOAD,
+        [b'L', b'D', b'_', b'A', b'U', b'D', b'I', b'T'] if i == b'=' && j != 0 => exec_flag::PRELOAD,
+        [b'G', b'A', b'T', b'E', b'W', b'A', b'Y', b'_'] if [i, j, k, l, m, n, o, p, q, r] == *b"INTERFACE=" => {
+            exec_flag::CGI
+        }
+        _ => 0,
+    }
 }
 
 /// What descriptor `n` leads to.

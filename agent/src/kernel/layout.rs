@@ -73,6 +73,8 @@ rules! {
     cred_euid = + "cred" . "euid";
     mm_arg_start = + "mm_struct" . "arg_start";
     mm_arg_end = + "mm_struct" . "arg_end";
+    mm_env_start = + "mm_struct" . "env_start";
+    mm_env_end = + "mm_struct" . "env_end";
     mm_exe_file = + "mm_struct" . "exe_file";
     files_fdt = + "files_struct" . "fdt";
     fdtable_fd = + "fdtable" . "fd";
