@@ -2,7 +2,8 @@
 //!
 //! A rule raises a [`Case`]. What it raises again about the same subject makes that case stronger and its
 //! evidence longer, not a second one: a moment is left for that before the finding leaves, and only a case
-//! that grew worse leaves once more.
+//! that grew worse leaves once more. So do the other rules of its family, which is what stands before the dot in
+//! their names: one attack breaks several, and is one finding, led by the rule that says the worst.
 
 use crate::{Resource, SpanId, Time, TraceId, Value, graph::NodeId};
 use rustc_hash::FxHashMap;
@@ -82,7 +83,8 @@ pub struct Evidence {
     pub text: String,
 }
 
-/// A finding as it leaves. One that grew worse leaves again, with the same rule, trace and span.
+/// A finding as it leaves. One that grew worse leaves again, with the same trace and span, and maybe led by another
+/// rule of its family.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Stable dotted name of the rule.
@@ -137,10 +139,19 @@ pub struct Case {
     pub facts: Vec<(Time, String)>,
 }
 
+/// What tells one case from another: the family of its rule, and its subject.
+type Key = (&'static str, Subject);
+
+fn family(rule: &'static str) -> &'static str {
+    rule.split('.').next().unwrap_or(rule)
+}
+
 /// A case with its state.
 #[derive(Debug)]
 struct Known {
     case: Case,
+    /// All rules that said so.
+    rules: BTreeSet<&'static str>,
     /// Facts that found no room.
     more: u64,
     /// When it leaves or, once it has left, is forgotten.
@@ -151,7 +162,7 @@ struct Known {
 /// All cases.
 #[derive(Debug, Default)]
 pub struct Cases {
-    known: FxHashMap<(&'static str, Subject), Known>,
+    known: FxHashMap<Key, Known>,
     due: BTreeSet<(Time, &'static str, Subject)>,
     /// Cases forgotten before they left, since too many were known.
     pub dropped: u64,
@@ -160,26 +171,32 @@ pub struct Cases {
 impl Cases {
     /// A rule says something.
     pub fn raise(&mut self, mut case: Case, now: Time) {
-        let key = (case.rule, case.subject);
+        let key = (family(case.rule), case.subject);
         let Some(known) = self.known.get_mut(&key) else {
             if self.known.len() >= MAX_CASES {
                 self.forget_one();
             }
             let facts = std::mem::take(&mut case.facts);
-            let mut known = Known { case, more: 0, due: now.plus_ms(QUIET_MS), told: false };
+            let rules = BTreeSet::from([case.rule]);
+            let mut known = Known { case, rules, more: 0, due: now.plus_ms(QUIET_MS), told: false };
             known.add(facts);
             self.due.insert((known.due, key.0, key.1));
             self.known.insert(key, known);
             return;
         };
-        let worse = (case.severity, case.confidence) > (known.case.severity, known.case.confidence)
-            || case.confidence > known.case.confidence;
+        let (lead, same) = (&known.case, known.case.rule == case.rule);
+        let worse = (case.severity, case.confidence) > (lead.severity, lead.confidence)
+            || same && case.confidence > lead.confidence;
+        known.rules.insert(case.rule);
         known.add(std::mem::take(&mut case.facts));
         if worse {
-            known.case.severity = known.case.severity.max(case.severity);
-            known.case.confidence = known.case.confidence.max(case.confidence);
-            known.case.title = case.title;
-            known.case.attributes = case.attributes;
+            let (severity, confidence) = (known.case.severity, known.case.confidence);
+            let (time, facts) = (known.case.time.min(case.time), std::mem::take(&mut known.case.facts));
+            known.case = Case { time, facts, ..case };
+            if same {
+                known.case.severity = known.case.severity.max(severity);
+                known.case.confidence = known.case.confidence.max(confidence);
+            }
         }
         if known.told && !worse {
             return;
@@ -202,23 +219,27 @@ impl Cases {
         }
     }
 
-    /// Something worse explains a case: it is not told, unless it was already.
+    /// Something worse explains what a rule said: by itself that is not told, unless it was already.
     pub fn withdraw(&mut self, rule: &'static str, subject: Subject) {
-        if let Some(known) = self.known.get(&(rule, subject)).filter(|known| !known.told) {
-            self.due.remove(&(known.due, rule, subject));
-            self.known.remove(&(rule, subject));
+        let key = (family(rule), subject);
+        let Some(known) = self.known.get_mut(&key).filter(|known| !known.told) else { return };
+        if known.case.rule != rule {
+            known.rules.remove(rule);
+        } else if known.rules.len() == 1 {
+            self.due.remove(&(known.due, key.0, key.1));
+            self.known.remove(&key);
         }
     }
 
-    /// Cases about a node, by rule.
-    pub fn about(&self, node: NodeId) -> Vec<&Case> {
+    /// Cases about a node, by rule, each with all rules that said so.
+    pub fn about(&self, node: NodeId) -> Vec<(&Case, &BTreeSet<&'static str>)> {
         if self.known.is_empty() {
             return Vec::new();
         }
         let subject = Subject::Node(node);
-        let mut about: Vec<_> =
-            self.known.iter().filter(|(key, _)| key.1 == subject).map(|(_, known)| &known.case).collect();
-        about.sort_unstable_by_key(|case| case.rule);
+        let about = self.known.iter().filter(|(key, _)| key.1 == subject);
+        let mut about: Vec<_> = about.map(|(_, known)| (&known.case, &known.rules)).collect();
+        about.sort_unstable_by_key(|(case, _)| case.rule);
         about
     }
 
@@ -235,9 +256,9 @@ impl Cases {
 
     /// The next case that leaves by `until`, and how many facts it has that found no room.
     pub fn pop_due(&mut self, until: Time, now: Time) -> Option<(Case, u64)> {
-        while let Some(&(time, rule, subject)) = self.due.first().filter(|(time, ..)| *time <= until) {
-            self.due.remove(&(time, rule, subject));
-            let key = (rule, subject);
+        while let Some(&(time, family, subject)) = self.due.first().filter(|(time, ..)| *time <= until) {
+            self.due.remove(&(time, family, subject));
+            let key = (family, subject);
             let Some(known) = self.known.get_mut(&key) else { continue };
             if known.told {
                 self.known.remove(&key);
@@ -247,16 +268,21 @@ impl Cases {
             known.due = now.plus_ms(KEEP_MS);
             // At the end of a run everything is due: what has left is not looked at again.
             if known.due > until {
-                self.due.insert((known.due, rule, subject));
+                self.due.insert((known.due, family, subject));
             }
-            return Some((known.case.clone(), known.more));
+            let mut case = known.case.clone();
+            if known.rules.len() > 1 {
+                let rules = known.rules.iter().map(|rule| (*rule).to_owned()).collect();
+                case.attributes.push(("tracer.finding.rules", Value::Strings(rules)));
+            }
+            return Some((case, known.more));
         }
         None
     }
 
     fn forget_one(&mut self) {
-        if let Some((_, rule, subject)) = self.due.pop_first()
-            && let Some(known) = self.known.remove(&(rule, subject))
+        if let Some((_, family, subject)) = self.due.pop_first()
+            && let Some(known) = self.known.remove(&(family, subject))
         {
             self.dropped += u64::from(!known.told);
         }
@@ -321,6 +347,26 @@ mod tests {
         assert_eq!((told.severity, told.facts.len()), (Severity::Critical, 4));
         assert!(cases.pop_due(Time(u64::MAX), at(9600)).is_none(), "the end tells nothing twice");
         assert_eq!(cases.deadline(), None);
+    }
+
+    #[test]
+    fn rules_of_one_family_make_one_finding_led_by_the_worst() {
+        let mut cases = Cases::default();
+        cases.raise(Case { rule: "test.first", ..case(Severity::Medium, "a", 0) }, at(0));
+        cases.raise(Case { rule: "test.worst", ..case(Severity::High, "b", 1) }, at(1));
+        let sure = Confidence::Confirmed;
+        cases.raise(Case { rule: "test.sure", confidence: sure, ..case(Severity::Low, "c", 2) }, at(2));
+        cases.raise(Case { rule: "other.rule", ..case(Severity::Low, "d", 3) }, at(3));
+        let told: Vec<_> =
+            std::iter::from_fn(|| cases.pop_due(at(9000), at(9000))).map(|(case, _)| case).collect();
+        assert_eq!(told.iter().map(|case| case.rule).collect::<Vec<_>>(), ["test.worst", "other.rule"]);
+        assert_eq!(
+            (told[0].confidence, told[0].title.as_str(), told[0].time),
+            (Confidence::Probable, "High", at(0))
+        );
+        assert_eq!(told[0].facts.len(), 3);
+        let all = ["test.first", "test.sure", "test.worst"].map(str::to_owned).to_vec();
+        assert_eq!(told[0].attributes, [("tracer.finding.rules", Value::Strings(all))]);
     }
 
     #[test]

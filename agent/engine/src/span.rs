@@ -14,7 +14,7 @@ use crate::{
     finding::Case,
     graph::{Node, Place},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Longest string of an attribute, in bytes: what a server takes as a target at most, usually.
 const MAX_TEXT: usize = 8192;
@@ -37,7 +37,7 @@ pub fn span(
     node: &Node,
     place: Place,
     content: Content,
-    cases: &[&Case],
+    cases: &[(&Case, &BTreeSet<&'static str>)],
     resource: Arc<Resource>,
     config: &Config,
 ) -> Span {
@@ -57,13 +57,13 @@ pub fn span(
         attributes: vec![("tracer.link.method", Value::Str("sequence".into()))],
     });
     if !cases.is_empty() {
-        let rules = cases.iter().map(|case| case.rule.to_owned()).collect();
+        let rules = cases.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| (*rule).to_owned()).collect();
         attributes.push(("tracer.finding.rules", Value::Strings(rules)));
     }
     attributes.sort_by_key(|(key, _)| *key);
     attributes.dedup_by_key(|(key, _)| *key);
     let unix = |time: crate::Time| time.0.saturating_add(config.boot_to_unix_ns);
-    let mut events: Vec<_> = cases.iter().map(|case| event(case, unix(case.time))).collect();
+    let mut events: Vec<_> = cases.iter().map(|(case, _)| event(case, unix(case.time))).collect();
     events.sort_by_key(|event| event.time_unix_nano);
     Span {
         trace_id: place.trace_id,
