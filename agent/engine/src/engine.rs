@@ -4,7 +4,7 @@ use crate::{
     Config, Input, Output, Time, Usual,
     conn::{Birth, Conn},
     conversation::Closing,
-    detect::smuggling,
+    detect::{process, smuggling},
     exchange::{Endpoint, Side},
     record::{self, Record},
     stats::Stats,
@@ -84,7 +84,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Time> {
         let waiting = self.waiting.first().map(|(time, _)| *time);
         let (spans, cases) = (self.world.graph.deadline(), self.world.cases.deadline());
-        [spans, cases, waiting, self.next_sweep].into_iter().flatten().min()
+        let launches = self.world.launches.deadline();
+        [spans, cases, launches, waiting, self.next_sweep].into_iter().flatten().min()
     }
 
     /// Ends all that is open, as if its time was up: for the end of a recording or of a run.
@@ -161,7 +162,9 @@ impl Engine {
     fn tcp_state(&mut self, state: &TcpState) {
         let (key, op) = (state.sock.id, op(&state.header));
         match (state.old, state.new) {
+            (_, tcp_state::LISTEN) => process::listens(&mut self.world, &state.sock, op),
             (_, tcp_state::SYN_SENT) => {
+                process::connects(&mut self.world, &state.sock, op);
                 let busy = self.world.connecting(op);
                 self.open(state.sock, birth(Side::Client)).connecting(busy);
                 if let Some(conn) = self.conns.get_mut(&key) {

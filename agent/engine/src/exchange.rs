@@ -8,6 +8,10 @@ use crate::{
 use std::{net::IpAddr, sync::Arc};
 use tracer_common::{AF_INET, AF_INET6, Sock};
 
+/// Most bytes of a request's content that are kept while it is open, to compare what it causes with: what a form
+/// or a message of JSON has. Uploads go beyond it, and are not compared further.
+pub const MAX_CONTENT: usize = 8192;
+
 /// Which end of the exchange the observed process was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -132,6 +136,8 @@ pub struct Exchange {
     pub request: Box<Head>,
     /// Head of the final response.
     pub response: Option<Box<Head>>,
+    /// The first bytes of the request's content, at a server: see [`MAX_CONTENT`].
+    pub content: Vec<u8>,
     /// Bytes of content in the request, chunk framing not counted.
     pub request_content: u64,
     /// The same of the response.
@@ -157,6 +163,7 @@ impl Exchange {
             side,
             request,
             response: None,
+            content: Vec::new(),
             request_content: 0,
             response_content: 0,
             endpoints,

@@ -10,7 +10,7 @@ pub use place::Place;
 use crate::{
     SpanId, Time, TraceId,
     budget::{Budget, Shrink},
-    exchange::Exchange,
+    exchange::{Exchange, MAX_CONTENT, Side},
     http1::Head,
     launch::{Image, Launch},
 };
@@ -37,7 +37,7 @@ const MAX_DELAYS: u8 = 10;
 const MAX_PATIENT: usize = MAX_NODES / 2;
 /// How long a told node can still become a parent: a process may outlive the request that launched it,
 /// but no trace grows for ever.
-const KEEP_MS: u64 = 60_000;
+pub const KEEP_MS: u64 = 60_000;
 
 /// Names a node; numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +150,24 @@ impl Graph {
         match &mut self.nodes.get_mut(&id)?.body {
             Body::Launch(launch) => Some(launch),
             _ => None,
+        }
+    }
+
+    /// More of a request's content came: `seen` of `bytes` bytes.
+    pub fn asked_more(&mut self, id: NodeId, bytes: u64, seen: &[u8]) {
+        let Some(exchange) = self.exchange_mut(id) else { return };
+        exchange.request_content += bytes;
+        let room = match exchange.side {
+            Side::Server => MAX_CONTENT - exchange.content.len().min(MAX_CONTENT),
+            Side::Client => 0,
+        };
+        let seen = &seen[..seen.len().min(room)];
+        if !seen.is_empty() {
+            self.grow(id, |body| {
+                if let Body::Exchange(exchange) = body {
+                    exchange.content.extend_from_slice(seen);
+                }
+            });
         }
     }
 

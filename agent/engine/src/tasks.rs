@@ -10,6 +10,7 @@ use crate::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
+use tracer_common::Exec;
 
 /// Most serving processes of which it is known that something unreadable came in: all that a big node has.
 const MAX_UNREADABLE: usize = 16_384;
@@ -37,10 +38,32 @@ struct Process {
     asked: bool,
     /// What it was forked for.
     origin: Origin,
+    /// What its image was launched with.
+    stamp: Option<Stamp>,
+    /// The requests that it has read, if any.
+    served: Option<Served>,
     /// Its launch, when it is a span.
     launch: Option<NodeId>,
     /// Until when it is known, once it ended.
     ended: Option<Time>,
+}
+
+/// What an image was launched with, which its forks have too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bits of [`exec_flag`](tracer_common::exec_flag).
+    pub flags: u32,
+    /// Devices on descriptors 0, 1 and 2.
+    pub devices: [u32; 3],
+}
+
+/// Requests that a process has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// When the first one came.
+    pub first: Time,
+    /// The last one that was answered, and when that was.
+    pub last: Option<(NodeId, Time)>,
 }
 
 /// All processes.
@@ -102,14 +125,39 @@ impl Shrink for ProcessFacts {
 
 impl Tasks {
     /// A process was forked for what `origin` says; its number may have been another's.
-    pub fn forked(&mut self, child: u32, origin: Origin) {
-        match origin {
-            Origin::Nothing => self.remove(child),
-            origin => {
-                self.remove(child);
-                *self.process(child) = Process { origin, ..Process::default() };
-            }
+    pub fn forked(&mut self, child: u32, parent: u32, origin: Origin) {
+        let stamp = self.stamp(parent);
+        self.remove(child);
+        if stamp.is_some() || !matches!(origin, Origin::Nothing) {
+            *self.process(child) = Process { origin, stamp, ..Process::default() };
         }
+    }
+
+    /// A process has read a request.
+    pub fn serves(&mut self, pid: u32, at: Time) {
+        self.process(pid).served.get_or_insert(Served { first: at, last: None });
+    }
+
+    /// A request that it has read was answered.
+    pub fn has_served(&mut self, pid: u32, request: NodeId, at: Time) {
+        if let Some(served) = self.processes.get_mut(&pid).and_then(|process| process.served.as_mut()) {
+            served.last = Some((request, at));
+        }
+    }
+
+    /// The requests that a process has read, if it has read any.
+    pub fn served(&self, pid: u32) -> Option<Served> {
+        self.processes.get(&pid)?.served
+    }
+
+    /// Whether anything is known of what a process is.
+    pub fn is_known(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(|process| process.facts.is_some())
+    }
+
+    /// What its image was launched with, where that was seen.
+    pub fn stamp(&self, pid: u32) -> Option<Stamp> {
+        self.processes.get(&pid)?.stamp
     }
 
     /// What a process was forked for.
@@ -124,8 +172,10 @@ impl Tasks {
 
     /// A process changed its image: what was known of it is void, the new image says who it is until
     /// `/proc` says more. `launch` is its span.
-    pub fn executed(&mut self, pid: u32, image: &Image, launch: Option<NodeId>) {
+    pub fn executed(&mut self, pid: u32, exec: &Exec, image: &Image, launch: Option<NodeId>) {
         let process = self.process(pid);
+        let devices = exec.descriptors.map(|descriptor| descriptor.rdev);
+        (process.stamp, process.served) = (Some(Stamp { flags: exec.flags, devices }), None);
         process.launch = launch;
         process.asked = false;
         self.learn(ProcessFacts {
@@ -246,7 +296,7 @@ mod tests {
         let mut tasks = Tasks::default();
         for pid in 1..5000 {
             let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", &[b'x'; 4096]);
-            tasks.executed(pid, &image, None);
+            tasks.executed(pid, &Exec::default(), &image, None);
             tasks.ask(pid);
         }
         assert!(tasks.held.held() <= MAX_FACTS + 5000 * (FEW_ARGS + 4) * (SHORT + 64));
@@ -264,7 +314,7 @@ mod tests {
         assert!(tasks.ask(5).is_some());
         assert!(tasks.ask(5).is_none());
         let image = Image::of(&tracer_common::Exec::default(), b"/bin/sh", b"");
-        tasks.executed(5, &image, None);
+        tasks.executed(5, &Exec::default(), &image, None);
         assert!(tasks.ask(5).is_some());
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
-    cause::{Cause, Causes, Clue, Link, Method, Origin, Words},
-    detect::{self, Baseline, net::Net},
+    cause::{Cause, Causes, Clue, Idle, Link, Method, Origin, Words},
+    detect::{self, Baseline, net::Net, process},
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
-    graph::{Body, Graph, Node, NodeId},
+    graph::{self, Body, Graph, Node, NodeId},
     launch::{Image, Launch},
     propagation, span,
     tasks::Tasks,
@@ -47,6 +47,8 @@ pub struct World {
     pub tasks: Tasks,
     /// What the rules have said.
     pub cases: Cases,
+    /// What was launched below processes that serve requests.
+    pub launches: process::Launches,
     /// What is usual.
     pub baseline: Baseline,
     /// What goes out.
@@ -86,6 +88,7 @@ impl World {
             causes: Causes::default(),
             tasks: Tasks::default(),
             cases: Cases::default(),
+            launches: process::Launches::default(),
             baseline: Baseline::default(),
             net: Net::default(),
             stats: Stats::default(),
@@ -110,9 +113,27 @@ impl World {
         if let Some(evidence) = self.causes.evidence((op.pid, op.tid), op.time, &self.graph) {
             return Origin::Serving(Box::new(evidence));
         }
-        match self.tasks.launch(op.pid).filter(|launch| self.works_for_a_request(*launch)) {
+        self.inherited(op.pid)
+    }
+
+    /// What a process acts for that has no request open itself.
+    fn inherited(&self, pid: u32) -> Origin {
+        match self.tasks.launch(pid).filter(|launch| self.works_for_a_request(*launch)) {
             Some(launch) => Origin::Launch(launch),
-            None => self.tasks.origin(op.pid),
+            None => self.tasks.origin(pid),
+        }
+    }
+
+    /// What a thread forks for, or becomes another program for.
+    fn fork_origin(&self, op: Op) -> Origin {
+        if let Some(evidence) = self.causes.fork_evidence((op.pid, op.tid), op.time, &self.graph) {
+            return Origin::Serving(Box::new(evidence));
+        }
+        match (self.inherited(op.pid), self.tasks.served(op.pid)) {
+            (Origin::Nothing, Some(served)) => {
+                Origin::Idle(Idle { pid: op.pid, at: op.time, last: served.last })
+            }
+            (origin, _) => origin,
         }
     }
 
@@ -121,7 +142,7 @@ impl World {
         let node = match self.origin(op) {
             Origin::Serving(evidence) => self.causes.likely(&evidence, &self.graph)?,
             Origin::Launch(launch) => launch,
-            Origin::Nothing => return None,
+            Origin::Nothing | Origin::Idle(_) => return None,
         };
         let root = self.graph.root(node);
         (!self.graph.is_call(root)).then_some(root)
@@ -138,16 +159,20 @@ impl World {
         match self.tasks.origin(pid) {
             Origin::Serving(evidence) => Some(evidence.pid),
             Origin::Launch(launch) => self.graph.owner(launch),
+            Origin::Idle(idle) => Some(idle.pid),
             Origin::Nothing => None,
         }
     }
 
     /// Whether a launched process still acts for the request that launched it: while that is open, and for as
-    /// long after as it is known. What stays is a service of its own, whose trace must not grow for ever.
+    /// long after as it is known; for as long after its own begin where none did. What stays is a service of its
+    /// own, whose trace must not grow for ever.
     fn works_for_a_request(&self, launch: NodeId) -> bool {
-        let open = |request| self.graph.times(request).is_some();
+        let known = |request| self.graph.times(request).is_some();
+        let begins =
+            || self.graph.times(launch).is_some_and(|times| self.now < times.start.plus_ms(graph::KEEP_MS));
         self.graph.is_active(launch)
-            && (self.graph.is_undecided(launch) || self.graph.cause(launch).is_some_and(open))
+            && (self.graph.is_undecided(launch) || self.graph.cause(launch).map_or_else(begins, known))
     }
 
     /// What a thread that begins a connect is busy with.
@@ -166,6 +191,10 @@ impl World {
         match origin {
             Origin::Nothing => {
                 self.causes.background(pid, words);
+                Cause::Nothing
+            }
+            Origin::Idle(idle) => {
+                self.causes.background(idle.pid, words);
                 Cause::Nothing
             }
             Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),
@@ -198,6 +227,8 @@ impl World {
         let id = self.graph.add(node)?;
         if side == Side::Server {
             self.causes.serve((op.pid, op.tid), id, behind);
+            self.tasks.serves(op.pid, op.time);
+            self.launches.serves(op.pid);
         }
         // A client's exchange has not ended when its server's begins, nor was the server's told when the
         // record of the client's begin comes late.
@@ -240,13 +271,14 @@ impl World {
         {
             self.causes.served(pid, node);
             self.net.contents.ended(node, self.now);
+            self.tasks.has_served(pid, node, end);
         }
         self.graph.end(node, end, self.now);
     }
 
     /// A thread begins to answer a request.
     pub fn answer(&mut self, tid: u32, request: NodeId) {
-        self.causes.answer(tid, request, &mut self.graph);
+        self.causes.answer(tid, request, self.now, &mut self.graph);
     }
 
     fn ask(&mut self, pid: u32) {
@@ -274,15 +306,21 @@ impl World {
         if let Some(launch) = self.tasks.launch(fork.child_pid) {
             self.graph.end(launch, op.time, self.now);
         }
-        let origin = self.origin(op);
+        let origin = self.fork_origin(op);
         self.causes.threads.forget(fork.child_pid);
-        self.tasks.forked(fork.child_pid, origin);
+        process::forked(self, fork.child_pid, &origin, op);
+        self.tasks.forked(fork.child_pid, op.pid, origin);
     }
 
     /// A process changed its image: below an exchange that is a launch, or the next image of one.
     pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], op: Op) {
         let image = Image::of(exec, file, args);
-        let launch = match (self.tasks.launch(op.pid), self.tasks.origin(op.pid)) {
+        let origin = match self.tasks.origin(op.pid) {
+            Origin::Nothing => self.fork_origin(Op { tid: exec.old_tid, ..op }),
+            origin => origin,
+        };
+        process::executes(self, &image, &origin, op);
+        let launch = match (self.tasks.launch(op.pid), origin) {
             (Some(launch), _) => {
                 self.graph.executed(launch, image.clone());
                 Some(launch)
@@ -290,8 +328,9 @@ impl World {
             (None, Origin::Nothing) => None,
             (None, origin) => self.launch(origin, image.clone(), op),
         };
+        process::executed(self, exec, &image, launch, op);
         self.causes.threads.renumber(exec.old_tid, op.pid);
-        self.tasks.executed(op.pid, &image, launch);
+        self.tasks.executed(op.pid, exec, &image, launch);
         if launch.is_some() {
             self.ask(op.pid);
         }
@@ -303,9 +342,11 @@ impl World {
         let owner = match &origin {
             Origin::Serving(evidence) => Some(evidence.pid),
             Origin::Launch(launch) => self.graph.owner(*launch),
+            Origin::Idle(idle) => Some(idle.pid),
             Origin::Nothing => None,
         };
-        let cause = self.cause(op.pid, origin, Words::Arguments(&image.args));
+        let named = self.launches.named(op.pid);
+        let cause = self.cause(op.pid, origin, Words::Arguments(&image.args, &named));
         let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = cause;
         node.owner = owner.unwrap_or(op.pid);
@@ -323,7 +364,9 @@ impl World {
                 launch.status = Some(exit.status);
             }
             self.graph.end(launch, op.time, self.now);
+            self.causes.child_ended(launch, op.time, &self.graph);
         }
+        process::exited(self, exit, op);
         self.causes.forget(op.pid);
         self.tasks.exited(op.pid, self.now);
     }
@@ -338,6 +381,7 @@ impl World {
                 self.tell_one(id);
             }
         }
+        process::settle(self, until);
         while let Some((case, more)) = self.cases.pop_due(until, self.now) {
             self.tell_case(case, more);
         }

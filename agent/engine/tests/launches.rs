@@ -125,7 +125,7 @@ fn a_thread_that_ends_is_not_the_process() {
 }
 
 #[test]
-fn forks_without_a_request_are_no_spans() {
+fn what_a_server_launches_without_a_request_is_a_root() {
     let mut s = Scene::new();
     let conn = s.accept(80);
     s.fork(S, 40);
@@ -134,10 +134,19 @@ fn forks_without_a_request_are_no_spans() {
     s.send(S, conn, Server, OK);
     s.fork(S, 43); // after the response
     s.exec(Thread(43, 43), &["late"]);
-    for pid in [40, 43] {
+    s.fork(Thread(43, 43), 44);
+    s.exec(Thread(44, 44), &["later"]);
+    for pid in [40, 44, 43] {
         s.exit(pid, 0);
     }
-    assert_eq!(s.settle(), ["SERVER GET /a 200 @20"]);
+    assert_eq!(
+        s.settle(),
+        [
+            "SERVER GET /a 200 @20",
+            "INTERNAL late = 0 @20",
+            "INTERNAL later = 0 @20 < INTERNAL late by thread"
+        ]
+    );
 }
 
 #[test]
@@ -147,7 +156,7 @@ fn another_thread_forks_for_the_only_open_request() {
     s.exec(Thread(40, 40), &["convert"]);
     s.exit(40, 0);
     s.send(S, conn, Server, OK);
-    assert_eq!(s.settle(), ["SERVER GET /a 200 @20", "INTERNAL convert = 0 @20 < SERVER /a by only"]);
+    assert_eq!(s.settle(), ["SERVER GET /a 200 @20", "INTERNAL convert = 0 @20 < SERVER /a by next_answer"]);
 }
 
 #[test]

@@ -297,6 +297,9 @@ fn a_scan_by_what_a_request_launched_is_that_requests() {
     s.send(S, inbound, Server, &answer(200, "done"));
     assert_eq!(
         findings(&mut s),
-        ["net.fanout high probable: unknown_service turns to 8 or more new peers, for GET /shell"]
+        [
+            "net.fanout high probable: unknown_service turns to 8 or more new peers, for GET /shell",
+            "process.in_request low suspicious: unknown_service ran `scan` for a request",
+        ]
     );
 }

@@ -62,6 +62,19 @@ pub enum Origin {
     Serving(Box<Evidence>),
     /// The launch of the process.
     Launch(NodeId),
+    /// A process that has read requests, and had none open.
+    Idle(Idle),
+}
+
+/// A process that has read requests, and had none open when it acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The process.
+    pub pid: u32,
+    /// When it acted.
+    pub at: Time,
+    /// The last request whose answer had ended by then, and when that was.
+    pub last: Option<(NodeId, Time)>,
 }
 
 /// Bits by which words must speak more for one of two requests than for the other to leave no doubt: a hundred to

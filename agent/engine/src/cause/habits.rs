@@ -27,10 +27,12 @@ pub enum Clue {
     NextAnswer,
     /// It answered this request next, but did other things before.
     LaterAnswer,
+    /// The process answered this request next after the child had ended.
+    AfterExit,
 }
 
 /// Number of [`Clue`]s.
-const CLUES: usize = 12;
+const CLUES: usize = 13;
 /// Counts are halved when they reach this, so that what a process did long ago fades.
 const MEMORY: f64 = 512.0;
 
@@ -48,7 +50,7 @@ impl Clue {
     /// weigh as much as seen ones.
     const fn prior(self) -> (f64, f64) {
         match self {
-            Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
+            Self::OwnThread | Self::Connect | Self::Begun | Self::AfterExit => (19.0, 1.0),
             Self::Woken => (2.0, 1.0),
             Self::Woke => (80.0, 10.0),
             Self::LastRead | Self::NextAnswer => (3.0, 0.9),

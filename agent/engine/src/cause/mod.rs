@@ -24,7 +24,7 @@ mod tokens;
 mod weigh;
 mod workload;
 
-pub use evidence::{Cause, Evidence, Link, Method, Origin};
+pub use evidence::{Cause, Evidence, Idle, Link, Method, Origin};
 pub use habits::Clue;
 
 use crate::{
@@ -48,6 +48,11 @@ const MAX_WORKLOADS: usize = 1024;
 /// room is known by its threads only.
 const MAX_WORDS: usize = 16 << 20;
 
+/// A fork so long after its thread has read something was brought about by something else: a timer, an answer.
+const AT_ONCE_MS: u64 = 50;
+/// Who waits for a child goes on within so long after its end.
+const REAPED_MS: u64 = 250;
+
 /// How often threads must have answered what they have read themselves before it is taken for their habit.
 const SEQUENTIAL: f64 = 0.97;
 
@@ -56,15 +61,23 @@ const SEQUENTIAL: f64 = 0.97;
 pub enum Words<'a> {
     /// A request's target and fields.
     Request(&'a Head),
-    /// Arguments.
-    Arguments(&'a [String]),
+    /// Arguments, and the open requests that are known to say the same, with the bits that says.
+    Arguments(&'a [String], &'a [(NodeId, f64)]),
 }
 
-impl Words<'_> {
+impl<'a> Words<'a> {
     fn tokens(self) -> Vec<Token> {
         match self {
             Self::Request(head) => tokens::of_request(head),
-            Self::Arguments(args) => tokens::of_arguments(args),
+            Self::Arguments(args, _) => tokens::of_arguments(args),
+        }
+    }
+
+    /// What is known beforehand of who shares them.
+    fn known(self) -> &'a [(NodeId, f64)] {
+        match self {
+            Self::Request(_) => &[],
+            Self::Arguments(_, known) => known,
         }
     }
 }
@@ -171,6 +184,36 @@ impl Causes {
         (verdict.confidence >= MIN_CONFIDENCE).then_some(verdict.node)
     }
 
+    /// The same for a fork. A process works on a request until the last byte of its response: what it launches in
+    /// between is for that.
+    pub fn fork_evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
+        let mut evidence = self.evidence((pid, tid), at, graph)?;
+        let workload = self.workloads.get(&pid)?;
+        if evidence.open == 0 {
+            evidence.open = u32::try_from(workload.len()).unwrap_or(u32::MAX);
+            evidence.sole = workload.single();
+        }
+        let answers =
+            |(node, clue): &(NodeId, Clue)| *clue == Clue::OwnThread && workload.reader(*node).is_some();
+        evidence.thread = evidence.thread.or_else(|| self.threads.activity(tid).filter(answers));
+        if let Some((node, clue @ Clue::LastRead)) = &mut evidence.thread
+            && graph
+                .times(*node)
+                .is_some_and(|times| at.since(times.end.unwrap_or(times.start)) > AT_ONCE_MS * 1_000_000)
+        {
+            *clue = Clue::EarlierRead;
+        }
+        Some(evidence)
+    }
+
+    /// A child that a process has launched ended: what the process answers next may have waited for it.
+    pub fn child_ended(&mut self, launch: NodeId, at: Time, graph: &Graph) {
+        let Some(Cause::Open(evidence)) = graph.get(launch).map(|node| &node.cause) else { return };
+        if let Some(workload) = self.workloads.get_mut(&evidence.pid) {
+            workload.child_ended(launch, at);
+        }
+    }
+
     /// A process that has no request open calls another server.
     pub fn background(&mut self, pid: u32, words: Words<'_>) {
         if let Some(workload) = self.workloads.get_mut(&pid) {
@@ -187,6 +230,12 @@ impl Causes {
         if workload.len() > 1 {
             let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
             evidence.content = workload.shared(&tokens, head, &mut self.words);
+            for (node, bits) in words.known() {
+                match evidence.content.iter_mut().find(|(shares, _)| shares == node) {
+                    Some((_, shared)) => *shared += bits,
+                    None => evidence.content.push((*node, *bits)),
+                }
+            }
             if evidence.content_decides().is_some() {
                 workload.background.caused(kind);
             }
@@ -233,16 +282,21 @@ impl Causes {
     }
 
     /// A thread begins to answer a request: that tells of the calls whose answers it read before.
-    pub fn answer(&mut self, tid: u32, request: NodeId, graph: &mut Graph) {
+    pub fn answer(&mut self, tid: u32, request: NodeId, now: Time, graph: &mut Graph) {
+        let mut children = Vec::new();
         // Who answers what it has read itself works on one request at a time; who is handed it does not.
         if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid)) {
             workload.answer(request);
+            children = workload.take_children();
             if let Some(reader) = workload.reader(request).filter(|tid| !self.threads.multiplexes(*tid)) {
                 workload.habits.learn(Clue::OwnThread, reader == tid);
             }
         }
         for next in self.threads.answers(tid, request) {
             self.follows(next, request, graph);
+        }
+        for (call, _) in children.into_iter().filter(|(_, at)| now.since(*at) <= REAPED_MS * 1_000_000) {
+            self.follows(Next { call, clue: Clue::AfterExit }, request, graph);
         }
     }
 
@@ -288,7 +342,8 @@ impl Causes {
     /// Decides what is still open, with what is known by now.
     pub fn decide(&mut self, id: NodeId, graph: &mut Graph) {
         let Some(node) = graph.get_mut(id) else { return };
-        let end = node.end;
+        // Who calls waits for the answer, as a rule; what was launched may be meant to go on.
+        let end = node.end.filter(|_| node.is_call());
         let Cause::Open(mut evidence) = std::mem::take(&mut node.cause) else { return };
         evidence.thread = resolve(&evidence, graph).filter(|(node, _)| !graph.is_call(*node));
         let answered_before = |cause| {
@@ -343,7 +398,7 @@ fn learn(habits: &mut Habits, evidence: &mut Evidence) -> bool {
     match (evidence.content_decides(), evidence.thread, evidence.answer) {
         (Some(right), ..) => clues.for_each(|(node, clue)| habits.learn(clue, node == right)),
         (None, Some((asked, first)), Some((answered, next)))
-            if !matches!(next, Clue::LaterAnswer | Clue::WokeLater) =>
+            if !matches!(next, Clue::LaterAnswer | Clue::WokeLater | Clue::AfterExit) =>
         {
             habits.learn(first, asked == answered);
             habits.learn(next, asked == answered);

@@ -95,9 +95,12 @@ pub fn weigh(
 
 fn method(clue: Clue) -> Method {
     match clue {
-        Clue::OwnAnswer | Clue::Woke | Clue::WokeLater | Clue::NextAnswer | Clue::LaterAnswer => {
-            Method::NextAnswer
-        }
+        Clue::OwnAnswer
+        | Clue::Woke
+        | Clue::WokeLater
+        | Clue::NextAnswer
+        | Clue::LaterAnswer
+        | Clue::AfterExit => Method::NextAnswer,
         _ => Method::Thread,
     }
 }

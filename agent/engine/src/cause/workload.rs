@@ -1,7 +1,7 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
 use super::{background::Background, habits::Habits, index::Index, tokens};
-use crate::{Budget, graph::NodeId, http1::Head};
+use crate::{Budget, Time, graph::NodeId, http1::Head};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
@@ -10,6 +10,9 @@ const WORD: usize = 96;
 
 /// Most locks of a process that are known; past it all are found anew.
 const MAX_LOCKS: usize = 1024;
+
+/// Most children that have ended since the process last began to answer a request; later ones are not kept.
+const MAX_ENDED: usize = 32;
 
 /// See [`Workload::locks`].
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ pub struct Workload {
     index: Index,
     /// Open requests whose response has begun.
     answering: usize,
+    /// Children that have ended since the process last began to answer a request, and when.
+    children: Vec<(NodeId, Time)>,
     /// Whether the process has ended, so that nothing more begins.
     pub ended: bool,
     /// What it calls of itself.
@@ -125,6 +130,24 @@ impl Workload {
     pub fn sole(&self) -> Option<NodeId> {
         let (first, open) = self.open.first_key_value()?;
         (self.open.len() == 1 && !open.answering).then_some(*first)
+    }
+
+    /// The only open request, whether or not its response has begun.
+    pub fn single(&self) -> Option<NodeId> {
+        let (first, _) = self.open.first_key_value()?;
+        (self.open.len() == 1).then_some(*first)
+    }
+
+    /// A child that it may wait for has ended.
+    pub fn child_ended(&mut self, launch: NodeId, at: Time) {
+        if self.children.len() < MAX_ENDED {
+            self.children.push((launch, at));
+        }
+    }
+
+    /// Children that have ended since the last call.
+    pub fn take_children(&mut self) -> Vec<(NodeId, Time)> {
+        std::mem::take(&mut self.children)
     }
 
     /// The open requests that share words with a call. `head` gives a request's; `held` counts the words that

@@ -49,8 +49,12 @@ impl Conversation {
                     self.replay_early(world);
                 }
                 Some(Event::Content(bytes)) => {
-                    if let Some(exchange) = self.current.and_then(|node| world.graph.exchange_mut(node)) {
-                        exchange.request_content += bytes;
+                    if let Some(node) = self.current {
+                        let seen = match before {
+                            Moved::Bytes(all) => all.get(..bytes as usize),
+                            Moved::Gap(_) | Moved::Jump => None,
+                        };
+                        world.graph.asked_more(node, bytes, seen.unwrap_or_default());
                     }
                     self.passed(before.first(bytes), world);
                     self.brought(before.first(bytes), op, world);

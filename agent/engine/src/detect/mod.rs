@@ -4,12 +4,11 @@
 //! such a thing is usual for the service, and raises a [`Case`](crate::finding::Case). What it saw becomes part
 //! of the baseline by [`Baseline::observe`], unless it turns out to be bad.
 
-#![allow(dead_code, unused_imports, reason = "what launches are held against comes with the process rules")]
-
 mod baseline;
 mod endpoint;
 mod habit;
 pub mod net;
+pub mod process;
 mod route;
 mod shape;
 pub mod smuggling;

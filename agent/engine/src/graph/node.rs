@@ -94,7 +94,8 @@ impl Node {
         }
     }
 
-    pub(super) fn is_call(&self) -> bool {
+    /// Whether it is a request to another server.
+    pub fn is_call(&self) -> bool {
         self.side() == Some(Side::Client)
     }
 
@@ -112,12 +113,14 @@ impl Node {
     }
 }
 
-/// What is counted is what strangers choose the length of: heads and command lines.
+/// What is counted is what strangers choose the length of: heads, contents and command lines.
 impl Shrink for Body {
     fn footprint(&self) -> usize {
         match self {
             Self::Exchange(exchange) => {
-                exchange.request.footprint() + exchange.response.as_ref().map_or(0, |head| head.footprint())
+                exchange.content.capacity()
+                    + exchange.request.footprint()
+                    + exchange.response.as_ref().map_or(0, |head| head.footprint())
             }
             Self::Launch(launch) => launch.footprint(),
         }
@@ -126,6 +129,7 @@ impl Shrink for Body {
     fn shrink(&mut self) {
         match self {
             Self::Exchange(exchange) => {
+                exchange.content = Vec::new();
                 exchange.request.shrink();
                 if let Some(head) = &mut exchange.response {
                     head.shrink();

@@ -19,8 +19,10 @@ pub use check::check;
 pub use records::Thread;
 use records::{End, Moved};
 use std::fmt::Write;
-use tracer_common::{direction, tcp_state};
-use tracer_engine::{Config, Engine, Finding, Input, Output, Span, SpanKind, Stats, Time, Value};
+use tracer_common::{Exec, direction, tcp_state};
+use tracer_engine::{
+    Config, Engine, Finding, Input, Output, ProcessFacts, Span, SpanKind, Stats, Time, Value,
+};
 
 /// A connection; both of its ends are on this node, as far as their records are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +244,32 @@ impl Scene {
     pub fn exec(&mut self, thread: Thread, args: &[&str]) {
         let file = format!("/bin/{}", args[0]);
         self.tell(&records::exec(self.time_ns + STEP_NS, thread, 1, &file, args));
+    }
+
+    /// The same of an image with these standard streams, or whatever else `given` says.
+    pub fn exec_as(&mut self, given: Exec, thread: Thread, file: &str, args: &[&str]) {
+        self.tell(&records::exec_as(given, self.time_ns + STEP_NS, thread, file, args));
+    }
+
+    /// What `/proc` says of a process.
+    pub fn described(&mut self, pid: u32, exe: &str, args: &[&str]) {
+        let facts = ProcessFacts {
+            pid,
+            exe: exe.into(),
+            comm: exe.rsplit('/').next().unwrap_or_default().into(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..ProcessFacts::default()
+        };
+        self.engine.handle(Input::Process(facts), Time(self.time_ns));
+    }
+
+    /// The findings so far, with all that they say.
+    pub fn found(&self) -> Vec<&Finding> {
+        let findings = self.outputs.iter().filter_map(|output| match output {
+            Output::Finding(finding) => Some(&**finding),
+            _ => None,
+        });
+        findings.collect()
     }
 
     /// The last thread of a process ends.

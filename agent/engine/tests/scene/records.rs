@@ -158,15 +158,19 @@ pub fn wake(time_ns: u64, thread: Thread, woken_tid: u32, futex: u64) -> Vec<u8>
 
 /// `thread` is the one that called exec; the record already has the process's number.
 pub fn exec(time_ns: u64, thread: Thread, ppid: u32, file: &str, args: &[&str]) -> Vec<u8> {
+    exec_as(Exec { ppid, ..Exec::default() }, time_ns, thread, file, args)
+}
+
+/// The same with what else `given` says.
+pub fn exec_as(given: Exec, time_ns: u64, thread: Thread, file: &str, args: &[&str]) -> Vec<u8> {
     let args: String = args.iter().flat_map(|arg| [*arg, "\0"]).collect();
     let len = size_of::<Exec>() + file.len() + args.len();
     let exec = Exec {
         header: header(kind::EXEC, len, time_ns, Thread(thread.0, thread.0)),
         old_tid: thread.1,
-        ppid,
         filename_len: file.len() as u16,
         args_len: args.len() as u16,
-        ..Exec::default()
+        ..given
     };
     [exec.as_bytes(), file.as_bytes(), args.as_bytes()].concat()
 }

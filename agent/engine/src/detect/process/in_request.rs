@@ -1,0 +1,59 @@
+//! `process.in_request`: a request makes a server launch a program for the first time.
+
+use super::{
+    launched::{Below, Hit, Launched, When},
+    program::is_reconnaissance,
+};
+use crate::{Confidence, Severity, detect::Seen};
+
+/// Judges a launch.
+pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
+    let When::InFlight(_) = launched.when else { return None };
+    let again = launched.is_server_again() || launched.is_helper();
+    if launched.seen == Seen::Known || launched.below == Below::Same && again {
+        return None;
+    }
+    let args = launched.image.args.get(1..).unwrap_or_default();
+    // What a program of the application asks is not what the request asked for.
+    let near = !matches!(launched.below, Below::Deeper { ordered: false });
+    let (severity, what) = if near && is_reconnaissance(launched.program.name, args) {
+        (Severity::High, "a program that tells who runs it, and where")
+    } else {
+        (Severity::Low, "a program")
+    };
+    Some(Hit {
+        rule: "process.in_request",
+        severity,
+        confidence: if severity == Severity::High { Confidence::Probable } else { Confidence::Suspicious },
+        title: format!("ran `{}` for a request", launched.line()),
+        fact: format!("{what} was launched while a request was open"),
+        techniques: if severity == Severity::High {
+            &["T1505.003", "T1033", "T1082"]
+        } else {
+            &["T1505.003"]
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::launched::tests::scene, *};
+
+    #[test]
+    fn cases() {
+        use Severity::{High, Low};
+        let cases = [
+            (scene(&["id"]), Some(High)),
+            (scene(&["uname", "-a"]), Some(High)),
+            (scene(&["id"]).with(|l| l.below = Below::Deeper { ordered: true }), Some(High)),
+            (scene(&["id"]).with(|l| l.below = Below::Deeper { ordered: false }), Some(Low)),
+            (scene(&["uname", "-p"]), Some(Low)),
+            (scene(&["convert", "a"]), Some(Low)),
+            (scene(&["convert", "a"]).with(|l| l.seen = Seen::Known), None),
+            (scene(&["id"]).with(|l| l.when = When::Idle(None)), None),
+        ];
+        for (case, severity) in cases {
+            assert_eq!(case.severity(judge), severity, "{:?}", case.image.args);
+        }
+    }
+}

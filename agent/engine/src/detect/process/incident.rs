@@ -1,0 +1,314 @@
+//! All that descends from one fork of a server, and what is said of it.
+
+use super::{
+    command_from_request::Order,
+    launched::{Below, Hit, When},
+    requests,
+};
+use crate::{
+    Time, Value,
+    detect::{Habit, Seen, route},
+    finding::{Case, Severity, Subject},
+    graph::NodeId,
+    launch::Image,
+    span,
+    world::{Op, World},
+};
+use std::collections::BTreeMap;
+
+/// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
+const MAX_FACTS: usize = 48;
+/// Most programs that are held against the baseline.
+const MAX_HABITS: usize = 8;
+/// Most requests that a launch may be for that are named.
+const MAX_CANDIDATES: usize = 8;
+/// Most programs of servers of which the first launch without a request is known; past it all are forgotten.
+const MAX_SERIES: usize = 1024;
+
+/// A process below a server.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it belongs to.
+    pub incident: u64,
+    /// Who forked it.
+    pub parent: u32,
+    /// Where it stands.
+    pub below: Below,
+    /// What it runs, once it has executed anything.
+    pub program: Option<Program>,
+    /// The request that says what it runs, and how.
+    pub order: Option<(NodeId, Order)>,
+    /// All that do, with the bits that says.
+    pub named: Vec<(NodeId, f64)>,
+}
+
+/// What a process runs.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// A hash of its arguments.
+    pub itself: u64,
+    /// Whether it is a shell.
+    pub shell: bool,
+    /// Whether it takes orders.
+    pub ordered: bool,
+    /// Its command line.
+    pub line: String,
+}
+
+impl Line {
+    /// A process that has executed nothing yet.
+    pub fn new(incident: u64, parent: u32, below: Below) -> Self {
+        Self { incident, parent, below, program: None, order: None, named: Vec::new() }
+    }
+
+    /// A child of this one.
+    pub fn child(&self, pid: u32) -> Self {
+        let below = match &self.program {
+            Some(program) => Below::Deeper { ordered: program.ordered },
+            // It goes on as what its parent was.
+            None => self.below,
+        };
+        Self::new(self.incident, pid, below)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Incident {
+    /// The server.
+    pub reader: u32,
+    /// Its thread.
+    pub forker: u32,
+    /// When it was forked.
+    pub began: Time,
+    /// What was open then.
+    pub when: When,
+    /// The requests that it may be for, the most likely ones first.
+    pub candidates: Vec<NodeId>,
+    /// The first launch.
+    pub top: Option<NodeId>,
+    /// What that is, whatever its arguments.
+    pub kind: Option<u64>,
+    /// Processes that are alive.
+    pub alive: u32,
+    /// Whether a shell in it takes its commands from a pipe.
+    pub fed: bool,
+    /// What a program in it connected to last.
+    pub connected: Option<String>,
+    /// The worst that was said of it, of what, and the request that was named.
+    pub worst: Option<Worst>,
+    /// All that rules said of it, the worst of each.
+    said: BTreeMap<&'static str, Hit>,
+    /// When the first of that was said.
+    pub first: Time,
+    /// When it is told.
+    pub due: Option<Time>,
+    /// What was seen and not told yet.
+    facts: Vec<(Time, String)>,
+    /// Programs, with the routes that they are for.
+    habits: Vec<(String, String, String)>,
+    /// What it is told about, once it was.
+    subject: Option<Subject>,
+}
+
+/// The worst that was said.
+#[derive(Clone, Debug)]
+pub struct Worst {
+    hit: Hit,
+    image: Image,
+    pid: u32,
+    named: Option<NodeId>,
+}
+
+impl Incident {
+    /// One that begins.
+    pub fn new(op: Op, when: When, candidates: Vec<NodeId>) -> Self {
+        Self {
+            reader: op.pid,
+            forker: op.tid,
+            began: op.time,
+            when,
+            candidates,
+            top: None,
+            kind: None,
+            alive: 0,
+            fed: false,
+            connected: None,
+            worst: None,
+            said: BTreeMap::new(),
+            first: Time::default(),
+            due: None,
+            facts: Vec::new(),
+            habits: Vec::new(),
+            subject: None,
+        }
+    }
+
+    /// Whether nothing more can come of it.
+    pub fn is_over(&self) -> bool {
+        self.alive == 0 && self.due.is_none()
+    }
+
+    /// Something was seen.
+    pub fn add(&mut self, time: Time, fact: String) {
+        if self.facts.len() < MAX_FACTS {
+            self.facts.push((time, fact));
+        }
+    }
+
+    /// A program, with the route that it is for.
+    pub fn habits(&mut self, habit: (String, String, String)) {
+        if self.habits.len() < MAX_HABITS {
+            self.habits.push(habit);
+        }
+    }
+
+    /// A rule says something of an image.
+    pub fn hit(&mut self, hit: Hit, image: &Image, pid: u32, named: Option<NodeId>) {
+        let strength = |hit: &Hit| (hit.severity, hit.confidence);
+        let said = self.said.entry(hit.rule).or_insert_with(|| hit.clone());
+        if strength(&hit) > strength(said) {
+            *said = hit.clone();
+        }
+        match &mut self.worst {
+            Some(worst) if strength(&hit) <= strength(&worst.hit) => {
+                worst.named = worst.named.or(named);
+            }
+            worst => {
+                let named = named.or(worst.as_ref().and_then(|worst| worst.named));
+                self.first = worst
+                    .as_ref()
+                    .map_or(self.facts.last().map_or(self.began, |(at, _)| *at), |_| self.first);
+                *worst = Some(Worst { hit, image: image.clone(), pid, named });
+            }
+        }
+    }
+
+    /// A rule says something of what was launched before.
+    pub fn hit_again(&mut self, hit: Hit) {
+        if let Some(Worst { image, pid, named, .. }) = self.worst.clone() {
+            self.hit(hit, &image, pid, named);
+        }
+    }
+}
+
+/// Tells an incident, or what is new of it.
+pub fn tell(world: &mut World, id: u64) {
+    let Some(top) = world.launches.incidents.get(&id).map(|incident| incident.top) else { return };
+    if let Some(top) = top.filter(|top| world.graph.is_undecided(*top)) {
+        world.causes.decide(top, &mut world.graph);
+    }
+    let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
+    let Some(worst) = incident.worst.clone() else { return };
+    let decided = top.and_then(|top| world.graph.cause(top));
+    let known = |node: &NodeId| world.launches.requests.get(*node).is_some();
+    let request = decided.filter(known).or(worst.named).filter(known);
+    let subject = incident.subject.unwrap_or(match (request, incident.when, top) {
+        (Some(request), ..) => Subject::Node(request),
+        (None, When::Idle(_), Some(top)) => {
+            let series = &mut world.launches.series;
+            if series.len() >= MAX_SERIES {
+                series.clear();
+            }
+            let key = (incident.reader, incident.kind.unwrap_or_default());
+            Subject::Node(*series.entry(key).or_insert(top))
+        }
+        (None, _, Some(top)) => Subject::Node(top),
+        (None, _, None) => Subject::Other(id),
+    });
+    incident.subject = Some(subject);
+    let facts = std::mem::take(&mut incident.facts);
+    let (habits, reader, candidates) =
+        (std::mem::take(&mut incident.habits), incident.reader, incident.candidates.clone());
+    let (began, said) = (incident.began, std::mem::take(&mut incident.said));
+    let service = world.service(reader);
+    let mut new = false;
+    for (fallback, file, shape) in habits {
+        let route = request.map_or(fallback, |node| world.launches.requests.route(node));
+        let habit = Habit::launch(&route, &file, &shape);
+        new |= world.baseline.observe(subject, &service, habit, world.now) != Seen::Known;
+    }
+    if worst.hit.severity <= Severity::Low && !new {
+        return;
+    }
+    let lead = worst.hit.rule;
+    let case =
+        case(world, Told { worst, subject, request, candidates, began, reader, facts, service: &service });
+    let also: Vec<_> = (said.into_values())
+        .filter(|hit| hit.rule != lead)
+        .map(|hit| Case {
+            rule: hit.rule,
+            severity: hit.severity,
+            confidence: hit.confidence,
+            title: format!("{service} {}", hit.title),
+            attributes: Vec::new(),
+            facts: Vec::new(),
+            ..case.clone()
+        })
+        .collect();
+    world.raise(case);
+    also.into_iter().for_each(|case| world.raise(case));
+}
+
+/// What a finding is made of.
+struct Told<'a> {
+    worst: Worst,
+    subject: Subject,
+    request: Option<NodeId>,
+    candidates: Vec<NodeId>,
+    began: Time,
+    reader: u32,
+    facts: Vec<(Time, String)>,
+    service: &'a str,
+}
+
+fn case(world: &World, told: Told<'_>) -> Case {
+    let Worst { hit, image, pid, .. } = told.worst;
+    let text = |text: &str| Value::Str(text.to_owned());
+    let mut attributes = vec![
+        ("process.pid", Value::Int(pid.into())),
+        ("process.parent_pid", Value::Int(image.parent_pid.into())),
+        ("process.executable.path", text(&image.file)),
+        ("process.executable.name", text(super::program::name(&image.file))),
+        ("process.command_args", Value::Strings(image.args.clone())),
+        ("process.real_user.id", Value::Int(image.uid.into())),
+        ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
+    ];
+    let requests = &world.launches.requests;
+    let mut facts = told.facts;
+    match told.request.and_then(|node| requests.get(node)) {
+        Some(exchange) => {
+            attributes.extend(span::exchange(exchange).attributes);
+            facts.push((told.began, format!("forked for {}", requests::line(exchange))));
+        }
+        None if told.candidates.is_empty() => {}
+        None => {
+            let lines: Vec<_> = (told.candidates.iter())
+                .filter_map(|node| requests.get(*node))
+                .take(MAX_CANDIDATES)
+                .map(requests::line)
+                .collect();
+            let all = told.candidates.len();
+            facts.push((told.began, format!("forked for one of {all} requests: {}", lines.join("; "))));
+            attributes.push(("tracer.link.candidates", Value::Int(i64::try_from(all).unwrap_or(i64::MAX))));
+        }
+    }
+    Case {
+        rule: hit.rule,
+        subject: told.subject,
+        severity: hit.severity,
+        confidence: hit.confidence,
+        title: format!("{} {}", told.service, hit.title),
+        time: told.began,
+        pid: told.reader,
+        attributes,
+        facts,
+    }
+}
+
+impl requests::Requests {
+    /// Method and route of a request; nothing of one that was forgotten.
+    pub fn route(&self, node: NodeId) -> String {
+        self.get(node).map_or(String::new(), |exchange| route(exchange.method(), exchange.target()))
+    }
+}

@@ -1,0 +1,260 @@
+//! A launch as the rules see it, and what they say of it.
+
+use super::{command_from_request::Order, program::Program};
+use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
+use tracer_common::{AF_INET, AF_INET6, Descriptor};
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFIFO: u16 = 0o010_000;
+const S_IFSOCK: u16 = 0o140_000;
+const S_IFCHR: u16 = 0o020_000;
+/// Device numbers of terminals, as the kernel keeps them: 20 bits of minor number.
+const MINOR_BITS: u32 = 20;
+/// Major numbers of the ends of pseudo-terminals that programs have (Linux, `devices.txt`: 136 to 143).
+const PTS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// When a process was launched, for the one that has read requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// While so many requests were open.
+    InFlight(u32),
+    /// While none was; milliseconds since the last one was answered, if any was.
+    Idle(Option<u64>),
+}
+
+/// Where a process stands below the one that has read requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Below {
+    /// It is that one, which becomes another program.
+    Same,
+    /// Its child.
+    Child,
+    /// A child of another program that it launched.
+    Deeper {
+        /// Whether that is a shell, or an interpreter that takes orders.
+        ordered: bool,
+    },
+}
+
+/// A launch.
+#[derive(Clone, Debug)]
+pub struct Launched<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// What kind of program it is.
+    pub program: Program<'a>,
+    /// Bits of [`exec_flag`](tracer_common::exec_flag).
+    pub flags: u32,
+    /// Descriptors 0, 1 and 2.
+    pub descriptors: [Descriptor; 3],
+    /// Whether the same process had this command line before.
+    pub itself: bool,
+    /// What is known of the process that has read requests.
+    pub server: &'a ProcessFacts,
+    /// What that was launched with, where it was seen.
+    pub stamp: Option<Stamp>,
+    /// Where it stands.
+    pub below: Below,
+    /// When it was launched.
+    pub when: When,
+    /// How a request says the same.
+    pub order: Option<&'a Order>,
+    /// Whether its service usually launches it for that route.
+    pub seen: Seen,
+    /// Whether the server launched the same before it had read any request.
+    pub since_start: bool,
+    /// Whether requests come to the server that cannot be read.
+    pub unreadable: bool,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What happened, after "service: ".
+    pub title: String,
+    /// What was seen that says so.
+    pub fact: String,
+    /// MITRE ATT&CK techniques.
+    pub techniques: &'static [&'static str],
+}
+
+impl Launched<'_> {
+    /// The command line, as one would type it.
+    pub fn line(&self) -> String {
+        line(self.image)
+    }
+
+    /// Which of the descriptors 0, 1 and 2 lead to the network.
+    pub fn network(&self) -> Vec<usize> {
+        self.which(|d| d.mode & S_IFMT == S_IFSOCK && matches!(d.family, AF_INET | AF_INET6))
+    }
+
+    /// Which of them lead to a terminal that the server does not have itself.
+    pub fn terminals(&self) -> Vec<usize> {
+        let own = self.stamp.unwrap_or_default().devices;
+        self.which(|d| {
+            d.mode & S_IFMT == S_IFCHR && PTS.contains(&(d.rdev >> MINOR_BITS)) && !own.contains(&d.rdev)
+        })
+    }
+
+    /// Whether descriptor 0 is a pipe, or a socket on this node, that someone can type commands into.
+    pub fn is_fed(&self) -> bool {
+        let input = self.descriptors[0];
+        input.mode & S_IFMT == S_IFIFO
+            || input.mode & S_IFMT == S_IFSOCK && !matches!(input.family, AF_INET | AF_INET6)
+    }
+
+    fn which(&self, wanted: impl Fn(&Descriptor) -> bool) -> Vec<usize> {
+        self.descriptors.iter().enumerate().filter(|(_, d)| wanted(d)).map(|(n, _)| n).collect()
+    }
+
+    /// Whether a shell or interpreter was told what to run, by an argument or on its standard input.
+    pub fn takes_orders(&self) -> bool {
+        self.program.takes_orders() && !self.is_helper()
+    }
+
+    /// Whether it is the server's own command line again: a worker, a reload, an upgrade.
+    pub fn is_server_again(&self) -> bool {
+        !self.server.args.is_empty() && self.image.args == self.server.args
+    }
+
+    /// Whether it is what the server's own runtime runs as a helper.
+    pub fn is_helper(&self) -> bool {
+        let server = super::program::name(self.server.exe.trim_end_matches(" (deleted)"));
+        let own = super::program::name(&self.image.file);
+        let alike = |a: &str, b: &str| {
+            let bare =
+                |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_owned();
+            bare(a) == bare(b)
+        };
+        self.program.text().is_some_and(super::program::is_multiprocessing) && alike(server, own)
+    }
+
+    /// Which of the descriptors, in words.
+    pub fn standard(which: &[usize]) -> String {
+        const NAMES: [&str; 3] = ["input", "output", "error"];
+        which.iter().filter_map(|n| NAMES.get(*n).copied()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A command line, as one would type it, cut to what a title can hold.
+pub fn line(image: &Image) -> String {
+    const MOST: usize = 160;
+    let mut line = String::new();
+    for arg in &image.args {
+        let quoted =
+            arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "'\"`$;&|<>()".contains(c));
+        line.push_str(if line.is_empty() { "" } else { " " });
+        match quoted {
+            true if arg.contains('\'') => line.push_str(&format!("\"{arg}\"")),
+            true => line.push_str(&format!("'{arg}'")),
+            false => line.push_str(arg),
+        }
+        if line.len() > MOST {
+            line.truncate(line.floor_char_boundary(MOST));
+            line.push('…');
+            break;
+        }
+    }
+    if line.is_empty() { image.file.clone() } else { line }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A launch for the tables of cases: a child of a gunicorn, with one request open and pipes for its output.
+    #[derive(Clone, Debug)]
+    pub struct Scene {
+        pub image: Image,
+        pub server: ProcessFacts,
+        pub order: Option<Order>,
+        pub launched: fn(&mut Launched<'_>),
+    }
+
+    pub fn words(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    pub fn scene(args: &[&str]) -> Scene {
+        let file = args.first().map_or(String::new(), |arg| match arg.starts_with('/') {
+            true => (*arg).to_owned(),
+            false => format!("/usr/bin/{arg}"),
+        });
+        let image =
+            Image { file, args: words(args), comm: String::new(), parent_pid: 20, uid: 33, fileless: None };
+        let server = ProcessFacts {
+            pid: 20,
+            exe: "/usr/bin/python3.11".into(),
+            args: words(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]),
+            ..ProcessFacts::default()
+        };
+        Scene { image, server, order: None, launched: |_| {} }
+    }
+
+    impl Scene {
+        /// Changes what is known of it.
+        pub fn with(mut self, launched: fn(&mut Launched<'_>)) -> Self {
+            self.launched = launched;
+            self
+        }
+
+        /// What a rule says of it.
+        pub fn judge(&self, judge: fn(&Launched<'_>) -> Option<Hit>) -> Option<Hit> {
+            let mut launched = Launched {
+                image: &self.image,
+                program: Program::of(&self.image),
+                flags: 0,
+                descriptors: [null(), pipe(), pipe()],
+                itself: false,
+                server: &self.server,
+                stamp: Some(Stamp::default()),
+                below: Below::Child,
+                when: When::InFlight(1),
+                order: self.order.as_ref(),
+                seen: Seen::Cold,
+                since_start: false,
+                unreadable: false,
+            };
+            (self.launched)(&mut launched);
+            judge(&launched)
+        }
+
+        pub fn severity(&self, judge: fn(&Launched<'_>) -> Option<Hit>) -> Option<Severity> {
+            self.judge(judge).map(|hit| hit.severity)
+        }
+    }
+
+    pub fn null() -> Descriptor {
+        Descriptor { mode: S_IFCHR | 0o666, rdev: 1 << MINOR_BITS | 3, ..Descriptor::default() }
+    }
+
+    pub fn pipe() -> Descriptor {
+        Descriptor { mode: S_IFIFO | 0o600, inode: 7, ..Descriptor::default() }
+    }
+
+    pub fn inet() -> Descriptor {
+        Descriptor { mode: S_IFSOCK | 0o777, family: AF_INET, inode: 8, sock: 9, ..Descriptor::default() }
+    }
+
+    pub fn unix() -> Descriptor {
+        Descriptor { mode: S_IFSOCK | 0o777, family: 1, inode: 8, sock: 9, ..Descriptor::default() }
+    }
+
+    pub fn pts(minor: u32) -> Descriptor {
+        Descriptor { mode: S_IFCHR | 0o620, rdev: 136 << MINOR_BITS | minor, ..Descriptor::default() }
+    }
+
+    #[test]
+    fn a_command_line_as_one_types_it() {
+        assert_eq!(line(&scene(&["sh", "-c", "id; ls"]).image), "sh -c 'id; ls'");
+        assert_eq!(line(&scene(&["sh", "-c", "echo 'x'"]).image), "sh -c \"echo 'x'\"");
+        assert!(line(&scene(&["x", &"é".repeat(500)]).image).len() < 400);
+    }
+}

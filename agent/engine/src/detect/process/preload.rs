@@ -1,0 +1,52 @@
+//! `process.preload`: a server gives a child a library to load before all others, and has none itself.
+
+use super::launched::{Hit, Launched};
+use crate::{Confidence, Severity};
+use tracer_common::exec_flag;
+
+/// Judges a launch.
+pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
+    if launched.flags & exec_flag::PRELOAD == 0 {
+        return None;
+    }
+    let (severity, confidence) = match launched.stamp {
+        Some(stamp) if stamp.flags & (exec_flag::PRELOAD | exec_flag::ENVIRONMENT_CUT) != 0 => return None,
+        Some(_) => (Severity::High, Confidence::Probable),
+        // The server is older than the tracer, and may well have one.
+        None => (Severity::Low, Confidence::Suspicious),
+    };
+    Some(Hit {
+        rule: "process.preload",
+        severity,
+        confidence,
+        title: format!("ran `{}` with a library loaded before all others", launched.line()),
+        fact: "LD_PRELOAD or LD_AUDIT is set in its environment".to_owned(),
+        techniques: &["T1574.006"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::launched::tests::scene, *};
+    use crate::tasks::Stamp;
+
+    #[test]
+    fn cases() {
+        use Severity::{High, Low};
+        let cases = [
+            (scene(&["id"]).with(|l| l.flags = exec_flag::PRELOAD), Some(High)),
+            (scene(&["id"]).with(|l| (l.flags, l.stamp) = (exec_flag::PRELOAD, None)), Some(Low)),
+            (
+                scene(&["id"]).with(|l| {
+                    let stamp = Stamp { flags: exec_flag::PRELOAD, devices: [0; 3] };
+                    (l.flags, l.stamp) = (exec_flag::PRELOAD, Some(stamp));
+                }),
+                None,
+            ),
+            (scene(&["id"]), None),
+        ];
+        for (case, severity) in cases {
+            assert_eq!(case.severity(judge), severity);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `process.remote_shell`: someone elsewhere types into a shell.
+
+use super::launched::{Below, Hit, Launched};
+use crate::{Confidence, Severity};
+
+/// Judges a launch: a shell or an interpreter whose standard streams are a network connection, or that a server
+/// became.
+pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
+    if !launched.program.interprets() || launched.is_server_again() || launched.is_helper() {
+        return None;
+    }
+    let network = launched.network();
+    // FastCGI gives a program its listener as standard input, and nothing else of the network.
+    let connected = network.iter().any(|n| *n > 0) || network == [0] && launched.takes_orders();
+    let line = launched.line();
+    let (title, fact) = if connected {
+        let which = Launched::standard(&network);
+        (format!("ran `{line}` on a network connection"), format!("its standard {which}: a TCP socket"))
+    } else if launched.below == Below::Same && launched.takes_orders() {
+        (format!("became `{line}`"), "the process that read requests executed it without a fork".to_owned())
+    } else {
+        return None;
+    };
+    Some(hit(title, fact, Confidence::Confirmed))
+}
+
+/// What is said of one, however it was found.
+pub fn hit(title: String, fact: String, confidence: Confidence) -> Hit {
+    Hit {
+        rule: "process.remote_shell",
+        severity: Severity::Critical,
+        confidence,
+        title,
+        fact,
+        techniques: &["T1059.004", "T1571"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::launched::tests::{inet, null, pipe, scene, unix},
+        *,
+    };
+
+    #[test]
+    fn fires() {
+        let cases = [
+            scene(&["sh", "-i"]).with(|l| l.descriptors = [inet(), inet(), inet()]),
+            scene(&["bash"]).with(|l| l.descriptors = [inet(), pipe(), pipe()]),
+            scene(&["bash", "-i"]).with(|l| l.descriptors = [null(), inet(), null()]),
+            scene(&["python3", "-c", "x"]).with(|l| l.descriptors = [inet(), inet(), pipe()]),
+            scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Same),
+            scene(&["sh"]).with(|l| l.below = Below::Same),
+        ];
+        for case in cases {
+            assert_eq!(case.severity(judge), Some(Severity::Critical), "{:?}", case.image.args);
+        }
+    }
+
+    #[test]
+    fn stays_quiet() {
+        let cases = [
+            // Node and mod_cgid give every child unix sockets.
+            scene(&["sh", "-c", "id"]).with(|l| l.descriptors = [unix(), unix(), unix()]),
+            // A FastCGI application with its listener.
+            scene(&["php", "-f", "/srv/x.php"]).with(|l| l.descriptors = [inet(), null(), null()]),
+            scene(&["convert", "a"]).with(|l| l.descriptors = [inet(), inet(), inet()]),
+            // A reload in place.
+            scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]).with(|l| l.below = Below::Same),
+            scene(&["python3", "/srv/other.py"]).with(|l| l.below = Below::Same),
+        ];
+        for case in cases {
+            assert_eq!(case.judge(judge), None, "{:?}", case.image.args);
+        }
+    }
+}
