@@ -38,6 +38,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// In small letters.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -139,22 +139,29 @@ impl Span {
     /// Bytes of memory that it takes, about; its resource, which others share, not counted.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        let attributes = |pairs: &[(&'static str, Value)]| -> usize {
-            pairs.iter().map(|pair| size_of_val(pair) + pair.1.allocated()).sum()
-        };
-        let links = self.links.iter().map(|link| size_of_val(link) + attributes(&link.attributes));
+        let links = self.links.iter().map(|link| size_of_val(link) + allocated(&link.attributes));
         let status = match &self.status {
             Status::Unset => 0,
             Status::Error(message) => message.len(),
         };
         let texts = self.name.len() + self.trace_state.as_ref().map_or(0, String::len) + status;
-        let events = self.events.iter().map(|event| size_of_val(event) + attributes(&event.attributes));
-        size_of::<Self>()
-            + texts
-            + attributes(&self.attributes)
-            + links.sum::<usize>()
-            + events.sum::<usize>()
+        let events = self.events.iter().map(|event| size_of_val(event) + allocated(&event.attributes));
+        size_of::<Self>() + texts + allocated(&self.attributes) + links.sum::<usize>() + events.sum::<usize>()
     }
+}
+
+impl Finding {
+    /// Bytes of memory that it takes, about; its resource, which others share, not counted.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let facts = self.evidence.iter().map(|fact| size_of_val(fact) + ALLOCATION + fact.text.len());
+        size_of::<Self>() + self.title.len() + allocated(&self.attributes) + facts.sum::<usize>()
+    }
+}
+
+/// Bytes that attributes take.
+fn allocated(pairs: &[(&'static str, Value)]) -> usize {
+    pairs.iter().map(|pair| size_of_val(pair) + pair.1.allocated()).sum()
 }
 
 impl Value {
