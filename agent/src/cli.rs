@@ -12,10 +12,14 @@ use crate::{
     source::SourceOptions,
 };
 use baseline_args::{BaselineArgs, KeepArgs};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
-use help::{EXIT_CODES, FILTER_HELP, OTLP_HELP};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use help::{COMMAND_HELP, EXIT_CODES, FILTER_HELP, OTLP_HELP};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use tracer_common::MAX_SNAP;
+use tracer_engine::Severity;
 
 /// Bytes copied of one operation unless told otherwise: the largest head that servers take by default.
 const DEFAULT_SNAP: u32 = 8192;
@@ -37,9 +41,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum RawCommand {
     /// Show requests as they happen on this node
-    #[command(after_help = format!("{FILTER_HELP}\n\n{OTLP_HELP}\n\n{EXIT_CODES}"))]
+    #[command(after_help = format!("{FILTER_HELP}\n\n{COMMAND_HELP}\n\n{OTLP_HELP}\n\n{EXIT_CODES}"))]
     Watch(WatchArgs),
-    /// Run as a service: no view, spans go out by OTLP, ends on SIGTERM or SIGINT
+    /// Run as a service: no view, spans and findings go out by OTLP, ends on SIGTERM or SIGINT
     #[command(after_help = format!("{OTLP_HELP}\n\n{EXIT_CODES}"))]
     Run(RunArgs),
     /// Tell what this node allows, hook by hook
@@ -47,7 +51,7 @@ enum RawCommand {
     /// Write what the kernel reports to a file, for `replay`
     Record(RecordArgs),
     /// Draw the same conclusions from a recording as live; needs no privileges
-    #[command(after_help = format!("{OTLP_HELP}\n\n{EXIT_CODES}"))]
+    #[command(after_help = format!("{FILTER_HELP}\n\n{OTLP_HELP}\n\n{EXIT_CODES}"))]
     Replay(ReplayArgs),
     /// Show what is usual for each service, and say what is
     Baseline(BaselineArgs),
@@ -124,7 +128,7 @@ struct ReplayArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 struct FilterArgs {
-    /// Only spans of this process; may be repeated
+    /// Only what is of this process; may be repeated
     #[arg(short, long = "pid", value_name = "PID", allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..))]
     pids: Vec<u32>,
@@ -132,7 +136,7 @@ struct FilterArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true,
         value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Only spans of the service with this name
+    /// Only what is of the service with this name
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
     /// Only spans answered with this status: 404, or a class like 5xx
@@ -141,16 +145,22 @@ struct FilterArgs {
     /// Only spans that took at least this long, like 200ms
     #[arg(long, value_name = "TIME", value_parser = positive_duration, allow_hyphen_values = true)]
     slow: Option<Duration>,
+    /// Only findings; the pretty view shows the traces that they belong to
+    #[arg(long)]
+    findings: bool,
 }
 
 #[derive(Debug, Args)]
 struct OutputArgs {
-    /// How spans are shown
+    /// How spans and findings are shown
     #[arg(long, value_enum, default_value_t = View::Pretty)]
     output: View,
-    /// Export the spans by OTLP as well
+    /// Export them by OTLP as well
     #[arg(long)]
     otlp: bool,
+    /// End with exit code 4 if a finding of at least this severity was told
+    #[arg(long, value_name = "SEVERITY", value_parser = severity_parser())]
+    fail_on: Option<Severity>,
 }
 
 #[derive(Debug, Args)]
@@ -166,7 +176,7 @@ struct SourceArgs {
     ring_size: u32,
 }
 
-/// How spans are shown.
+/// How spans and findings are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum View {
     /// Traces as trees, for people
@@ -184,7 +194,7 @@ pub enum Action {
     Replay {
         /// The recording.
         file: PathBuf,
-        /// Where its spans go.
+        /// Where its spans and findings go.
         outlets: Outlets,
     },
     /// Show or change the baseline.
@@ -212,7 +222,7 @@ pub struct Trace {
     pub source: SourceOptions,
     /// Where what is usual is kept.
     pub baseline: BaselineFile,
-    /// Where spans go.
+    /// Where spans and findings go.
     pub outlets: Outlets,
     /// Where to record to.
     pub record: Option<Record>,
@@ -240,7 +250,7 @@ pub struct Record {
     pub replace: bool,
 }
 
-/// Where spans go, and which.
+/// Where spans and findings go, and which.
 #[derive(Debug, Default)]
 pub struct Outlets {
     /// Which.
@@ -249,6 +259,8 @@ pub struct Outlets {
     pub view: Option<View>,
     /// By OTLP.
     pub otlp: bool,
+    /// A finding from this severity on makes the run end with [`crate::FINDINGS`].
+    pub fail_on: Option<Severity>,
 }
 
 impl Cli {
@@ -302,9 +314,15 @@ impl From<SourceArgs> for SourceOptions {
 }
 
 fn outlets(filter: FilterArgs, output: &OutputArgs) -> Outlets {
-    let FilterArgs { pids, port, service, status, slow } = filter;
-    let conditions = Conditions { pids, port, service, status, slow };
-    Outlets { conditions, view: Some(output.output), otlp: output.otlp }
+    let FilterArgs { pids, port, service, status, slow, findings } = filter;
+    let conditions = Conditions { pids, port, service, status, slow, findings };
+    Outlets { conditions, view: Some(output.output), otlp: output.otlp, fail_on: output.fail_on }
+}
+
+fn severity_parser() -> impl TypedValueParser<Value = Severity> {
+    PossibleValuesParser::new(Severity::ALL.map(Severity::name)).try_map(|name| {
+        Severity::ALL.into_iter().find(|severity| severity.name() == name).ok_or("is no severity")
+    })
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

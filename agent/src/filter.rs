@@ -1,11 +1,12 @@
-//! Which spans a person asked for.
+//! Which spans and findings a person asked for.
 //!
-//! A span matches by itself: when it meets every condition given. Views that print whole traces print
-//! those with a span that matches.
+//! Each matches by itself: when it meets every condition given. Views that print whole traces print those with
+//! a span or a finding that matches.
 
+use crate::attributes::{Attributed, int, service_name, strings};
 use std::{collections::HashSet, str::FromStr, time::Duration};
 use tracer_common::{Fork, kind};
-use tracer_engine::{Span, Value};
+use tracer_engine::{Finding, Span};
 use zerocopy::FromBytes;
 
 /// What was asked for; nothing asked matches everything.
@@ -21,6 +22,19 @@ pub struct Conditions {
     pub status: Option<StatusFilter>,
     /// At least so long.
     pub slow: Option<Duration>,
+    /// Findings alone.
+    pub findings: bool,
+}
+
+/// What is to become of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Not asked for.
+    No,
+    /// Not by itself, but its trace is, where whole traces are shown.
+    Trace,
+    /// Asked for.
+    Yes,
 }
 
 /// A status code or a class of them.
@@ -84,15 +98,33 @@ impl Filter {
     }
 
     /// Whether this span was asked for.
-    pub fn matches(&self, span: &Span) -> bool {
-        let Conditions { pids, port, service, status, slow } = &self.conditions;
-        (pids.is_empty() || processes(span).any(|pid| pids.contains(&pid)))
-            && self.tree.as_ref().is_none_or(|tree| processes(span).any(|pid| tree.pids.contains(&pid)))
-            && port.is_none_or(|port| has_port(span, port))
-            && service.as_ref().is_none_or(|name| service_name(span) == Some(name))
-            && status
-                .is_none_or(|s| int(span, "http.response.status_code").is_some_and(|code| s.matches(code)))
-            && slow.is_none_or(|least| duration(span) >= least)
+    pub fn span(&self, span: &Span) -> Asked {
+        let Conditions { port, status, slow, findings, .. } = &self.conditions;
+        let meets = self.is_of_asked_process(span)
+            && port.is_none_or(|port| ports(span).any(|p| p == i64::from(port)))
+            && status.is_none_or(|wanted| status_code(span).is_some_and(|code| wanted.matches(code)))
+            && slow.is_none_or(|least| duration(span) >= least);
+        match (meets, findings) {
+            (false, _) => Asked::No,
+            (true, false) => Asked::Yes,
+            (true, true) if strings(span, "tracer.finding.rules").is_empty() => Asked::No,
+            (true, true) => Asked::Trace,
+        }
+    }
+
+    /// Whether this finding was asked for. A condition on what it says nothing of does not hide it.
+    pub fn finding(&self, finding: &Finding) -> bool {
+        let Conditions { port, status, .. } = &self.conditions;
+        self.is_of_asked_process(finding)
+            && port.is_none_or(|port| !says_where(finding) || ports(finding).any(|p| p == i64::from(port)))
+            && status.is_none_or(|wanted| status_code(finding).is_none_or(|code| wanted.matches(code)))
+    }
+
+    fn is_of_asked_process(&self, item: &impl Attributed) -> bool {
+        let Conditions { pids, service, .. } = &self.conditions;
+        (pids.is_empty() || processes(item).any(|pid| pids.contains(&pid)))
+            && self.tree.as_ref().is_none_or(|tree| processes(item).any(|pid| tree.pids.contains(&pid)))
+            && service.as_ref().is_none_or(|name| service_name(item) == Some(name))
     }
 }
 
@@ -115,50 +147,39 @@ impl ProcessTree {
     }
 }
 
-/// An attribute of a span.
-pub fn attribute<'s>(span: &'s Span, key: &str) -> Option<&'s Value> {
-    span.attributes.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
-}
-
-/// An attribute that is a whole number.
-pub fn int(span: &Span, key: &str) -> Option<i64> {
-    match attribute(span, key)? {
-        Value::Int(n) => Some(*n),
-        _ => None,
-    }
-}
-
-/// `service.name` of a span's resource.
-pub fn service_name(span: &Span) -> Option<&String> {
-    span.resource.attributes.iter().find_map(|(key, value)| match value {
-        Value::Str(name) if key == "service.name" => Some(name),
-        _ => None,
-    })
-}
-
 /// How long a span took.
 pub fn duration(span: &Span) -> Duration {
     Duration::from_nanos(span.end_unix_nano.saturating_sub(span.start_unix_nano))
 }
 
-/// Whose span it is, and of a launch the process that was launched.
-fn processes(span: &Span) -> impl Iterator<Item = u32> {
-    let launched = int(span, "process.pid").and_then(|pid| u32::try_from(pid).ok());
-    std::iter::once(span.resource.pid).chain(launched)
+/// Whose it is, and of a launch the process that was launched.
+fn processes(item: &impl Attributed) -> impl Iterator<Item = u32> {
+    let launched = int(item, "process.pid").and_then(|pid| u32::try_from(pid).ok());
+    std::iter::once(item.resource().pid).chain(launched)
 }
 
-fn has_port(span: &Span, port: u16) -> bool {
+fn ports(item: &impl Attributed) -> impl Iterator<Item = i64> {
     const PORTS: [&str; 4] = ["server.port", "network.local.port", "network.peer.port", "client.port"];
-    PORTS.iter().any(|key| int(span, key) == Some(i64::from(port)))
+    PORTS.iter().filter_map(|key| int(item, key))
+}
+
+/// Whether it names the port of a server: its client's alone does not tell which was asked.
+fn says_where(item: &impl Attributed) -> bool {
+    int(item, "server.port").or_else(|| int(item, "network.local.port")).is_some()
+}
+
+fn status_code(item: &impl Attributed) -> Option<i64> {
+    int(item, "http.response.status_code")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{fork, server_span};
+    use crate::testing::{finding, fork, found_span, server_span};
+    use tracer_engine::Value;
 
     fn matches(conditions: Conditions) -> bool {
-        Filter::new(conditions).matches(&server_span())
+        Filter::new(conditions).span(&server_span()) == Asked::Yes
     }
 
     #[test]
@@ -183,7 +204,8 @@ mod tests {
         let mut span = server_span();
         span.attributes.push(("network.local.port", Value::Int(9443)));
         let filter = |port| Filter::new(Conditions { port: Some(port), ..Default::default() });
-        assert!(filter(9443).matches(&span) && filter(8080).matches(&span) && !filter(80).matches(&span));
+        let asked = [9443, 8080, 80].map(|port| filter(port).span(&span));
+        assert_eq!(asked, [Asked::Yes, Asked::Yes, Asked::No]);
     }
 
     #[test]
@@ -191,7 +213,7 @@ mod tests {
         let mut launch = server_span();
         launch.attributes.push(("process.pid", Value::Int(931)));
         let filter = |pid| Filter::new(Conditions { pids: vec![pid], ..Default::default() });
-        assert!(filter(931).matches(&launch) && filter(812).matches(&launch) && !filter(1).matches(&launch));
+        assert_eq!([931, 812, 1].map(|pid| filter(pid).span(&launch)), [Asked::Yes, Asked::Yes, Asked::No]);
     }
 
     #[test]
@@ -204,14 +226,46 @@ mod tests {
     fn a_tree_is_its_root_and_all_descendants() {
         let mut filter = Filter::default();
         filter.only_tree_of(100);
-        assert!(!filter.matches(&server_span()));
+        assert_eq!(filter.span(&server_span()), Asked::No);
         filter.learn(&fork(std::process::id(), 100));
         filter.learn(&fork(100, 200));
         filter.learn(&fork(1, 300));
         filter.learn(&fork(200, 812));
-        assert!(filter.matches(&server_span()));
+        assert_eq!(filter.span(&server_span()), Asked::Yes);
+        assert!(filter.finding(&finding()));
         filter.learn(&fork(300, 812));
-        assert!(!filter.matches(&server_span()), "the id went to a stranger");
+        assert_eq!(filter.span(&server_span()), Asked::No, "the id went to a stranger");
+        assert!(!filter.finding(&finding()));
+    }
+
+    #[test]
+    fn a_finding_is_hidden_only_by_what_it_says() {
+        let told = |conditions, finding: &Finding| Filter::new(conditions).finding(finding);
+        let (ours, mut answered) = (finding(), finding());
+        answered.attributes.push(("http.response.status_code", Value::Int(404)));
+        answered.attributes.push(("server.port", Value::Int(8080)));
+        assert!(told(Conditions::default(), &ours));
+        assert!(told(Conditions { pids: vec![812], ..Default::default() }, &ours));
+        assert!(!told(Conditions { pids: vec![1], ..Default::default() }, &ours));
+        assert!(!told(Conditions { service: Some("other".into()), ..Default::default() }, &ours));
+        assert!(told(Conditions { slow: Some(Duration::from_secs(9)), ..Default::default() }, &ours));
+        let port = |port| Conditions { port: Some(port), ..Default::default() };
+        assert!(told(port(80), &ours), "it says no port but its client's");
+        assert!(told(port(8080), &answered) && told(port(51234), &answered) && !told(port(80), &answered));
+        let status = |class| Conditions { status: Some(StatusFilter::Class(class)), ..Default::default() };
+        assert!(told(status(5), &ours), "it says no status");
+        assert!(told(status(4), &answered) && !told(status(5), &answered));
+    }
+
+    #[test]
+    fn where_findings_alone_are_asked_for_spans_come_with_them() {
+        let filter = |pids: &[u32]| {
+            Filter::new(Conditions { findings: true, pids: pids.to_vec(), ..Default::default() })
+        };
+        assert_eq!(filter(&[]).span(&server_span()), Asked::No);
+        assert_eq!(filter(&[]).span(&found_span()), Asked::Trace);
+        assert_eq!(filter(&[1]).span(&found_span()), Asked::No);
+        assert!(filter(&[]).finding(&finding()) && !filter(&[1]).finding(&finding()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The agent: command line, kernel programs, recordings, views and export around the pure engine. The way of
 //! a fact is in [`pipeline`].
 
+mod attributes;
 mod baseline;
 mod cli;
 mod clock;
@@ -45,6 +46,7 @@ struct Unavailable(anyhow::Error);
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 3;
+const FINDINGS: u8 = 4;
 
 fn main() -> ExitCode {
     match dispatch(Cli::parse().into_action()) {

@@ -1,7 +1,7 @@
 //! The one way of a fact through the agent, live and on replay.
 //!
-//! An input is recorded, handled by the engine, and what follows from it is drained at once: spans to the
-//! view and the exporter, questions to whoever reads `/proc`, wishes to the kernel side. An answer is a
+//! An input is recorded, handled by the engine, and what follows from it is drained at once: spans and findings
+//! to the view and the exporter, questions to whoever reads `/proc`, wishes to the kernel side. An answer is a
 //! further input, recorded when it comes. On replay there is nobody to answer: the recording holds the answers
 //! and the ticks.
 
@@ -9,14 +9,14 @@ use crate::{
     baseline::{FileError, Keeper},
     describer::Describer,
     export::Exporter,
-    filter::Filter,
+    filter::{Asked, Filter},
     recording::{Recorder, WriteError},
-    summary::Summary,
+    summary::{Summary, Told},
     trace::say,
     view::View,
 };
 use std::{io, sync::Arc};
-use tracer_engine::{Engine, Input, Output, Span, Time};
+use tracer_engine::{Engine, Finding, Input, Output, Span, Time};
 
 /// Wishes kept until the live loop takes them, which it does after every drain; none is needed to be right.
 const MAX_WISHES: usize = 4096;
@@ -82,7 +82,7 @@ pub struct Pipeline {
     /// Why the baseline was not kept last; nothing when it was.
     unkept: Option<String>,
     wishes: Vec<Wish>,
-    shown: u64,
+    told: Told,
 }
 
 impl Pipeline {
@@ -99,7 +99,7 @@ impl Pipeline {
             keeper: None,
             unkept: None,
             wishes: Vec::new(),
-            shown: 0,
+            told: Told::default(),
         }
     }
 
@@ -121,13 +121,13 @@ impl Pipeline {
         self
     }
 
-    /// Shows spans.
+    /// Shows spans and findings.
     pub fn with_view(mut self, view: Option<Box<dyn View>>) -> Self {
         self.view = view;
         self
     }
 
-    /// Exports spans.
+    /// Exports spans and findings.
     pub fn with_exporter(mut self, exporter: Option<Exporter>) -> Self {
         self.exporter = exporter;
         self
@@ -231,10 +231,11 @@ impl Pipeline {
     }
 
     /// Ends the run: what is open is concluded, recorded, exported (waiting for it within the exporter's
-    /// deadline) and shown, with the summary.
+    /// deadline) and shown, with the summary. That the view's reader went away is no error here: it is its right,
+    /// and what the run came to counts all the same.
     ///
     /// # Errors
-    /// Like [`Self::settle`]; when the view's reader went away, after all else is done.
+    /// When the recording or the view cannot be written.
     pub fn finish(mut self, now: Time) -> Result<Summary, Error> {
         // Nobody answers any more, live or on replay: what the engine asks now it asks in vain.
         let undescribed = self.describer.take().map_or(0, |describer| describer.unanswered());
@@ -250,21 +251,16 @@ impl Pipeline {
             self.complain(unwritten);
         }
         let export = self.exporter.take().map(Exporter::finish);
-        let summary = Summary::now(self.engine.stats(), self.shown, undescribed, export);
-        if let Some(view) = self.view.take() {
-            view.finish(&summary).map_err(Error::View)?;
-        }
-        self.ensure_open()?;
+        let summary = Summary::now(self.engine.stats(), self.told, undescribed, export);
+        let shown = self.view.take().map_or(Ok(()), |view| view.finish(&summary).map_err(Error::View));
+        unless_closed(shown)?;
         Ok(summary)
     }
 
     fn route(&mut self, output: Output, now: Time) -> Result<(), Error> {
         match output {
             Output::Span(span) => self.span(Arc::from(span), now),
-            Output::Finding(finding) => {
-                let finding = Arc::from(finding);
-                self.show(|view| view.finding(&finding, now))
-            }
+            Output::Finding(finding) => self.finding(Arc::from(finding), now),
             Output::DescribeProcess(pid) => {
                 if let Some(describer) = &mut self.describer {
                     describer.ask(pid);
@@ -287,14 +283,26 @@ impl Pipeline {
     }
 
     fn span(&mut self, span: Arc<Span>, now: Time) -> Result<(), Error> {
-        let matched = self.filter.matches(&span);
-        if matched {
-            self.shown += 1;
+        let asked = self.filter.span(&span);
+        if asked == Asked::Yes {
+            self.told.spans += 1;
             if let Some(exporter) = &mut self.exporter {
-                exporter.send(&span);
+                exporter.span(&span);
             }
         }
-        self.show(|view| view.span(&span, matched, now))
+        self.show(|view| view.span(&span, asked, now))
+    }
+
+    fn finding(&mut self, finding: Arc<Finding>, now: Time) -> Result<(), Error> {
+        if !self.filter.finding(&finding) {
+            return Ok(());
+        }
+        self.told.findings += 1;
+        self.told.worst = self.told.worst.max(Some(finding.severity));
+        if let Some(exporter) = &mut self.exporter {
+            exporter.finding(&finding);
+        }
+        self.show(|view| view.finding(&finding, now))
     }
 
     /// Has the view do something. Once its reader went away there is none any more.
@@ -315,54 +323,4 @@ impl Pipeline {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{recording::Reader, testing::exchange};
-    use tracer_engine::{Config, Finding};
-
-    /// A view whose reader is gone.
-    struct Closed;
-
-    impl View for Closed {
-        fn ready(&mut self, _: &[&str]) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn span(&mut self, _: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn finding(&mut self, _: &Arc<Finding>, _: Time) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn settle(&mut self, _: Time) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
-            unreachable!("its reader is gone")
-        }
-    }
-
-    #[test]
-    fn a_closed_output_ends_the_run_and_nothing_else() {
-        let path = std::env::temp_dir().join(format!("tracer-test-{}-closed", std::process::id()));
-        let recorder = Recorder::create(&path, true, &Config::default()).unwrap();
-        let mut pipeline = Pipeline::new(Engine::new(Config::default()))
-            .with_recorder(Some(recorder))
-            .with_view(Some(Box::new(Closed)));
-        let end = Time(1_000_000_000).plus_ms(9);
-        // The batch goes through to its end, for the recording and the exporter.
-        exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
-        let late = end.plus_ms(5000);
-        pipeline.feed(Input::Tick, late).unwrap();
-        let error = pipeline.settle(late).unwrap_err();
-        assert!(error.is_closed_pipe());
-        assert!(unless_closed(Err::<(), _>(error)).is_ok());
-        assert!(pipeline.finish(late).unwrap_err().is_closed_pipe());
-        let mut reader = Reader::open(&path).unwrap();
-        while reader.next_input().expect("the recording was ended").is_some() {}
-        std::fs::remove_file(&path).unwrap();
-    }
-}
+mod tests;

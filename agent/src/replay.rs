@@ -1,6 +1,7 @@
 //! Replaying a recording: the same conclusions from the same inputs.
 
 use crate::{
+    FAILED,
     cli::Outlets,
     export::{Exporter, WhenFull},
     filter::Filter,
@@ -29,13 +30,11 @@ pub fn run(file: &Path, outlets: Outlets) -> Result<ExitCode> {
         .with_exporter(exporter);
     let early_end = pipeline::unless_closed(feed(&mut reader, &mut pipeline))?;
     let summary = pipeline.finish(reader.last_time())?;
-    match early_end {
-        Some(error) => {
-            say(&format!("tracer: {error}"));
-            Ok(ExitCode::FAILURE)
-        }
-        None => Ok(exit_code(&summary)),
+    if let Some(error) = &early_end {
+        say(&format!("tracer: {error}"));
     }
+    let own = if early_end.is_some() { FAILED } else { 0 };
+    Ok(exit_code(&summary, outlets.fail_on, own).into())
 }
 
 /// Feeds all that can be read. Gives why that was not all.
@@ -60,25 +59,29 @@ fn feed(reader: &mut Reader, pipeline: &mut Pipeline) -> Result<Option<ReadError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{describer::Describer, recording::Recorder, summary::Summary, testing::exchange, view::View};
+    use crate::{
+        describer::Describer, filter::Asked, recording::Recorder, summary::Summary, testing::exchange,
+        view::View,
+    };
     use std::{cell::RefCell, io, rc::Rc, sync::Arc};
     use tracer_engine::{Config, Finding, Input, ProcessFacts, Span};
 
     /// Keeps what it is shown.
     #[derive(Clone, Default)]
-    struct Kept(Rc<RefCell<Vec<Span>>>);
+    struct Kept(Rc<RefCell<Vec<Span>>>, Rc<RefCell<Vec<Finding>>>);
 
     impl View for Kept {
         fn ready(&mut self, _: &[&str]) -> io::Result<()> {
             Ok(())
         }
 
-        fn span(&mut self, span: &Arc<Span>, _: bool, _: Time) -> io::Result<()> {
+        fn span(&mut self, span: &Arc<Span>, _: Asked, _: Time) -> io::Result<()> {
             self.0.borrow_mut().push(Span::clone(span));
             Ok(())
         }
 
-        fn finding(&mut self, _: &Arc<Finding>, _: Time) -> io::Result<()> {
+        fn finding(&mut self, finding: &Arc<Finding>, _: Time) -> io::Result<()> {
+            self.1.borrow_mut().push(Finding::clone(finding));
             Ok(())
         }
 
@@ -119,10 +122,12 @@ mod tests {
         let summary = pipeline.finish(reader.last_time()).unwrap();
         std::fs::remove_file(&path).unwrap();
 
+        let live_findings = live.1.borrow().clone();
         let live = live.0.borrow();
         assert_eq!(live.len(), 1);
         assert_eq!(live[0].resource.facts, facts(812), "the question was answered");
         assert_eq!(*live, *replayed.0.borrow());
+        assert_eq!(live_findings, *replayed.1.borrow());
         assert_eq!(live_summary.engine, summary.engine);
     }
 }

@@ -1,20 +1,31 @@
 //! What a run came to.
 
-use crate::export::Delivery;
+use crate::export::Deliveries;
 use std::time::Duration;
-use tracer_engine::Stats;
+use tracer_engine::{Severity, Stats};
+
+/// What of all met the conditions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Spans.
+    pub spans: u64,
+    /// Findings; one that grew worse counts each time.
+    pub findings: u64,
+    /// The worst severity of these findings.
+    pub worst: Option<Severity>,
+}
 
 /// The figures that every run ends with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// The engine's counters.
     pub engine: Stats,
-    /// Spans that met the conditions.
-    pub shown: u64,
+    /// What met the conditions.
+    pub told: Told,
     /// Processes that nothing could be read of in time: their spans go without what `/proc` would say.
     pub undescribed: u64,
-    /// What became of the spans that were to be exported; nothing when none were.
-    pub export: Option<Delivery>,
+    /// What became of what was to be exported; nothing when nothing was.
+    pub export: Option<Deliveries>,
     /// CPU time of this process.
     pub cpu: Duration,
     /// Resident memory of this process, the ring buffer's pages included.
@@ -23,13 +34,13 @@ pub struct Summary {
 
 impl Summary {
     /// The summary as of now, with this process's own costs.
-    pub fn now(engine: Stats, shown: u64, undescribed: u64, export: Option<Delivery>) -> Self {
-        Self { engine, shown, undescribed, export, cpu: cpu_time(), rss_bytes: rss_bytes() }
+    pub fn now(engine: Stats, told: Told, undescribed: u64, export: Option<Deliveries>) -> Self {
+        Self { engine, told, undescribed, export, cpu: cpu_time(), rss_bytes: rss_bytes() }
     }
 
-    /// Whether spans were to be exported and not one arrived.
+    /// Whether something was to be exported and nothing arrived.
     pub fn nothing_delivered(&self) -> bool {
-        self.export.as_ref().is_some_and(|d| d.exported == 0 && d.failed + d.dropped > 0)
+        self.export.as_ref().is_some_and(Deliveries::nothing_arrived)
     }
 }
 

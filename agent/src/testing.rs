@@ -1,8 +1,11 @@
-//! Spans and records for tests.
+//! Spans, findings and records for tests.
 
 use std::sync::Arc;
 use tracer_common::{AF_INET, Data, Fork, Header, Sock, WIRE_VERSION, direction, kind};
-use tracer_engine::{Resource, Span, SpanId, SpanKind, Status, TraceId, Value};
+use tracer_engine::{
+    Confidence, Evidence, Finding, Resource, Severity, Span, SpanEvent, SpanId, SpanKind, Status, TraceId,
+    Value,
+};
 use zerocopy::IntoBytes;
 
 /// 2026-03-04 05:06:07.089 UTC.
@@ -55,6 +58,46 @@ pub fn server_span() -> Span {
         ],
         ..span(1, None, SpanKind::Server, 0, 12_400)
     }
+}
+
+/// What is wrong with [`server_span`].
+pub fn finding() -> Finding {
+    let fact = |after_us: u64, text: &str| Evidence {
+        time_unix_nano: START + after_us * 1000,
+        text: text.to_owned(),
+    };
+    Finding {
+        rule: "http.request_smuggling",
+        severity: Severity::Critical,
+        confidence: Confidence::Confirmed,
+        title: "one request, two answers".into(),
+        time_unix_nano: START,
+        span: Some((TraceId([1; 16]), SpanId([1; 8]))),
+        resource: resource("shop", 812),
+        attributes: vec![
+            ("client.address", Value::Str("10.0.0.9".into())),
+            ("client.port", Value::Int(51234)),
+            ("http.request.method", Value::Str("GET".into())),
+            ("url.path", Value::Str("/orders".into())),
+        ],
+        evidence: vec![fact(0, "GET /orders with Content-Length 44"), fact(3_100, "a second answer: 404")],
+    }
+}
+
+/// [`server_span`] with what its finding leaves on it.
+pub fn found_span() -> Span {
+    let finding = finding();
+    let mut span = server_span();
+    span.attributes.push(("tracer.finding.rules", Value::Strings(vec![finding.rule.into()])));
+    span.events.push(SpanEvent {
+        name: "finding",
+        time_unix_nano: finding.time_unix_nano,
+        attributes: vec![
+            ("security_rule.name", Value::Str(finding.rule.into())),
+            ("tracer.finding.severity", Value::Str(finding.severity.name().into())),
+        ],
+    });
+    span
 }
 
 /// A fork's record.

@@ -1,7 +1,7 @@
 //! A live run: watch, run and record are the same with other outlets.
 
 use crate::{
-    Unavailable,
+    FAILED, FINDINGS, Unavailable,
     baseline::{FileError, Keeper},
     cli::{BaselineFile, Trace, View},
     clock,
@@ -31,10 +31,11 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
-use tracer_engine::{Config, Engine, Input, Time, Usual};
+use tracer_engine::{Config, Engine, Input, Severity, Time, Usual};
 
-/// Traces until something ends it. The exit code is that of a command that was traced and ended by itself, as
-/// with other programs that run one; else 1 when spans were to be exported and none could be.
+/// Traces until something ends it. The exit code is that of findings that it was to fail on; else that of a
+/// command that was traced and ended by itself, as with other programs that run one; else 1 when nothing of what was
+/// to be exported could be.
 ///
 /// # Errors
 /// When it cannot start ([`Unavailable`] when that is the kernel's word), or an output fails.
@@ -77,10 +78,7 @@ pub fn run(trace: Trace) -> Result<ExitCode> {
     if let Some(complaint) = ending.and_then(Ending::complaint) {
         say(&format!("tracer: {complaint}"));
     }
-    Ok(match ending.map_or(0, Ending::code) {
-        0 => exit_code(&summary),
-        code => ExitCode::from(code),
-    })
+    Ok(exit_code(&summary, trace.outlets.fail_on, ending.map_or(0, Ending::code)).into())
 }
 
 /// What keeps the baseline. Where there is no place for it and nobody asked for one, the tracer learns for itself.
@@ -96,9 +94,15 @@ fn keeper(file: &BaselineFile) -> Result<Option<Keeper>> {
     }
 }
 
-/// Exit code of a run that went through.
-pub fn exit_code(summary: &Summary) -> ExitCode {
-    if summary.nothing_delivered() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+/// Exit code of a run that went through, where `own` says how well apart from what it found.
+pub fn exit_code(summary: &Summary, fail_on: Option<Severity>, own: u8) -> u8 {
+    if fail_on.is_some_and(|least| summary.told.worst >= Some(least)) {
+        FINDINGS
+    } else if own == 0 && summary.nothing_delivered() {
+        FAILED
+    } else {
+        own
+    }
 }
 
 /// A line for people; without standard error there is nobody to tell.
@@ -146,6 +150,39 @@ fn config() -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        export::{Deliveries, Delivery},
+        summary::Told,
+    };
+
+    #[test]
+    fn findings_decide_the_exit_code_before_all_else() {
+        let undelivered = Delivery { failed: 1, ..Delivery::default() };
+        let summary = |worst, spans| Summary {
+            told: Told { worst, ..Told::default() },
+            export: Some(Deliveries { spans, findings: Delivery::default() }),
+            ..Summary::default()
+        };
+        let found = summary(Some(Severity::Medium), undelivered);
+        assert_eq!(exit_code(&found, Some(Severity::Medium), 7), 4);
+        assert_eq!(exit_code(&found, Some(Severity::Info), 0), 4);
+        assert_eq!(exit_code(&found, Some(Severity::High), 7), 7);
+        assert_eq!(exit_code(&found, Some(Severity::High), 0), 1);
+        assert_eq!(exit_code(&found, None, 0), 1);
+        assert_eq!(exit_code(&summary(None, Delivery::default()), Some(Severity::Info), 0), 0);
+    }
+
+    #[test]
+    fn a_receiver_of_one_signal_is_no_failure() {
+        let [arrived, failed, none] =
+            [(1, 0), (0, 1), (0, 0)].map(|(exported, failed)| Delivery { exported, failed, dropped: 0 });
+        let code = |spans, findings| {
+            let export = Some(Deliveries { spans, findings });
+            exit_code(&Summary { export, ..Summary::default() }, None, 0)
+        };
+        assert_eq!((code(arrived, failed), code(failed, arrived), code(none, none)), (0, 0, 0));
+        assert_eq!((code(none, failed), code(failed, none), code(failed, failed)), (1, 1, 1));
+    }
 
     #[test]
     fn ready_says_when_hooks_are_missing() {

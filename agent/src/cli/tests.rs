@@ -34,6 +34,9 @@ fn watch_takes_every_filter_and_a_command() {
         "5xx",
         "--slow",
         "200ms",
+        "--findings",
+        "--fail-on",
+        "high",
         "--for",
         "30s",
         "--output",
@@ -51,10 +54,27 @@ fn watch_takes_every_filter_and_a_command() {
     assert_eq!(conditions.service.as_deref(), Some("shop"));
     assert_eq!(conditions.status, Some(StatusFilter::Class(5)));
     assert_eq!(conditions.slow, Some(Duration::from_millis(200)));
+    assert!(conditions.findings);
+    assert_eq!(got.outlets.fail_on, Some(Severity::High));
     assert_eq!(got.duration, Some(Duration::from_secs(30)));
     assert_eq!((got.outlets.view, got.outlets.otlp), (Some(View::Json), true));
     assert_eq!(got.source, SourceOptions { snap: 1024, ring_bytes: 8 << 20 });
     assert_eq!(got.command, ["curl", "-v"]);
+}
+
+#[test]
+fn a_replay_finds_what_live_finds() {
+    let got = action(&["replay", "--findings", "--fail-on", "info", "f.trc"]).unwrap();
+    let Action::Replay { outlets, .. } = got else { panic!("{got:?}") };
+    assert_eq!((outlets.conditions.findings, outlets.fail_on), (true, Some(Severity::Info)));
+}
+
+#[test]
+fn completions_know_the_severities() {
+    let mut script = Vec::new();
+    clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::definition(), "tracer", &mut script);
+    let script = String::from_utf8(script).unwrap();
+    assert!(script.contains("--fail-on") && script.contains("info low medium high critical"));
 }
 
 #[test]
@@ -86,6 +106,9 @@ fn wrong_values_are_refused() {
         &["watch", "--ring-size", "4G"],
         &["watch", "--ring-size", "1K"],
         &["watch", "--output", "yaml"],
+        &["watch", "--fail-on", "worst"],
+        &["watch", "--fail-on"],
+        &["run", "--findings"],
         &["watch", "curl"],
         &["record"],
         &["replay"],

@@ -3,12 +3,13 @@
 use super::{
     http::{Failure, ReasonClient},
     settings::{Settings, Variable},
+    signal::Signal,
 };
 use anyhow::{Context, Result, bail};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
 use opentelemetry_http::{HttpClient, hyper::HyperClient};
 use opentelemetry_otlp::{
-    Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+    Protocol, RetryPolicy, WithExportConfig, WithHttpConfig, WithTonicConfig,
     tonic_types::transport::{Certificate, ClientTlsConfig, Identity},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -27,39 +28,45 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The exporter of the crate, and where it leaves the reason of an HTTP failure.
-pub struct Client {
+pub struct Client<S: Signal> {
     /// The exporter.
-    pub exporter: SpanExporter,
+    pub exporter: S::Exporter,
     /// Its last failure.
     pub reason: Arc<Mutex<Option<Failure>>>,
 }
 
-impl Client {
+impl<S: Signal> Client<S> {
     /// A client that connects when it has something to deliver. To be called inside a tokio runtime.
     ///
     /// # Errors
     /// When a certificate or key cannot be read.
     pub fn new(settings: &Settings) -> Result<Self> {
         let reason = Arc::<Mutex<Option<Failure>>>::default();
-        let exporter =
-            if settings.grpc { grpc_exporter(settings) } else { http_exporter(settings, reason.clone()) };
-        let exporter =
-            exporter.with_context(|| format!("cannot set up the export to {}", settings.destination()))?;
+        let exporter = S::exporter(settings, &reason)
+            .with_context(|| format!("cannot set up the export to {}", settings.destination()))?;
         Ok(Self { exporter, reason })
     }
 }
 
-fn grpc_exporter(settings: &Settings) -> Result<SpanExporter> {
-    let mut builder = SpanExporter::builder().with_tonic().with_endpoint(&settings.endpoint);
-    builder = builder.with_retry_policy(retry_policy());
+/// A builder of an exporter over gRPC, set up as the settings say.
+///
+/// # Errors
+/// When a certificate or key cannot be read.
+pub fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, settings: &Settings) -> Result<B> {
+    let builder = builder.with_endpoint(&settings.endpoint).with_retry_policy(retry_policy());
     // Reading the system's certificates takes a while: not where none are needed.
-    if settings.uses_tls() {
-        builder = builder.with_tls_config(grpc_tls(settings)?);
-    }
-    Ok(builder.build()?)
+    if settings.uses_tls() { Ok(builder.with_tls_config(grpc_tls(settings)?)) } else { Ok(builder) }
 }
 
-fn http_exporter(settings: &Settings, reason: Arc<Mutex<Option<Failure>>>) -> Result<SpanExporter> {
+/// The same over HTTP; why a delivery failed will stand in `reason`.
+///
+/// # Errors
+/// When a certificate or key cannot be read.
+pub fn http<B: WithExportConfig + WithHttpConfig>(
+    builder: B,
+    settings: &Settings,
+    reason: &Arc<Mutex<Option<Failure>>>,
+) -> Result<B> {
     let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let client: Box<dyn HttpClient> = if settings.uses_tls() {
         let connector = HttpsConnectorBuilder::new().with_tls_config(http_tls(settings)?);
@@ -67,10 +74,9 @@ fn http_exporter(settings: &Settings, reason: Arc<Mutex<Option<Failure>>>) -> Re
     } else {
         Box::new(HyperClient::with_default_connector(timeout, None))
     };
-    let builder = SpanExporter::builder().with_http().with_endpoint(&settings.endpoint);
-    let builder =
-        builder.with_protocol(Protocol::HttpBinary).with_http_client(ReasonClient::new(client, reason));
-    Ok(builder.with_retry_policy(retry_policy()).build()?)
+    let builder = builder.with_endpoint(&settings.endpoint).with_protocol(Protocol::HttpBinary);
+    let builder = builder.with_http_client(ReasonClient::new(client, reason.clone()));
+    Ok(builder.with_retry_policy(retry_policy()))
 }
 
 fn grpc_tls(settings: &Settings) -> Result<ClientTlsConfig> {
@@ -119,6 +125,7 @@ fn identity(settings: &Settings) -> Result<Option<(&Variable, &Variable)>> {
         ),
     }
 }
+
 fn retry_policy() -> RetryPolicy {
     RetryPolicy::recommended()
         .with_max_retries(RETRIES)
@@ -140,17 +147,18 @@ fn certificates(file: &Variable) -> Result<Vec<CertificateDer<'static>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracer_engine::{Finding, Span};
 
     #[tokio::test]
     async fn certificates_are_checked_before_the_start() {
         for protocol in ["grpc", "http/protobuf"] {
             let with = |name: &str, value: &str| {
-                let settings = Settings::read(&|variable| match variable {
+                let settings = Settings::read(&Span::NAMES, &|variable| match variable {
                     "OTEL_EXPORTER_OTLP_PROTOCOL" => Some(protocol.into()),
                     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => Some("https://localhost:1".into()),
                     other => (other == format!("OTEL_EXPORTER_OTLP_{name}")).then(|| value.into()),
                 });
-                Client::new(&settings.unwrap()).map(drop).map_err(|e| format!("{e:#}"))
+                Client::<Span>::new(&settings.unwrap()).map(drop).map_err(|e| format!("{e:#}"))
             };
             assert_eq!(with("", ""), Ok(()));
             assert_eq!(
@@ -166,5 +174,18 @@ mod tests {
                 assert!(with("CERTIFICATE", "/dev/null").unwrap_err().contains("holds no certificate"));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn findings_have_certificates_of_their_own() {
+        let settings = Settings::read(&Finding::NAMES, &|variable| match variable {
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some("https://localhost:1".into()),
+            "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE" => Some("/no/logs.pem".into()),
+            "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" => Some("/no/traces.pem".into()),
+            _ => None,
+        });
+        let error = Client::<Finding>::new(&settings.unwrap()).map(drop).unwrap_err();
+        let words = "https://localhost:1/v1/logs (http/protobuf): OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE is";
+        assert!(format!("{error:#}").contains(words), "{error:#}");
     }
 }

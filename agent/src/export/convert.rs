@@ -1,11 +1,13 @@
-//! Our spans as the SDK's.
+//! Our spans and findings as the SDK's spans and log records.
 
 use opentelemetry::{
     Array, InstrumentationScope, KeyValue, StringValue,
-    trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
+    logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity},
+    trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
 };
 use opentelemetry_sdk::{
     Resource,
+    logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider},
     trace::{SpanData, SpanEvents, SpanLinks},
 };
 use std::{
@@ -17,6 +19,14 @@ use tracer_engine as engine;
 
 static SCOPE: LazyLock<InstrumentationScope> =
     LazyLock::new(|| InstrumentationScope::builder("tracer").with_version(env!("CARGO_PKG_VERSION")).build());
+
+/// Nothing is emitted by it: a record can be had from a logger alone.
+static LOGGER: LazyLock<SdkLogger> = LazyLock::new(|| SdkLoggerProvider::builder().build().logger("tracer"));
+
+/// Who says all this.
+pub fn scope() -> &'static InstrumentationScope {
+    &SCOPE
+}
 
 /// A span, whole: ids, times, links and all attributes are the engine's.
 pub fn span(span: &engine::Span) -> SpanData {
@@ -35,13 +45,51 @@ pub fn span(span: &engine::Span) -> SpanData {
         end_time: time(span.end_unix_nano),
         attributes: attributes(&span.attributes),
         dropped_attributes_count: 0,
-        events: SpanEvents::default(),
+        events: events(&span.events),
         links: links(&span.links),
         status: match &span.status {
             engine::Status::Unset => Status::Unset,
             engine::Status::Error(message) => Status::error(message.clone()),
         },
         instrumentation_scope: SCOPE.clone(),
+    }
+}
+
+/// A finding: the rule is the event's name, the title its body. The evidence is two lists that go side by side,
+/// as many receivers keep lists of plain values only. It was observed when its last fact was.
+pub fn log_record(finding: &engine::Finding) -> SdkLogRecord {
+    let mut record = LOGGER.create_log_record();
+    let (severity, confidence) = (finding.severity, finding.confidence.name());
+    record.set_event_name(finding.rule);
+    record.set_severity_number(severity_number(severity));
+    record.set_severity_text(severity.name());
+    record.set_timestamp(time(finding.time_unix_nano));
+    let observed = finding.evidence.last().map_or(0, |fact| fact.time_unix_nano);
+    record.set_observed_timestamp(time(observed.max(finding.time_unix_nano)));
+    record.set_body(finding.title.clone().into());
+    if let Some((trace, span)) = finding.span {
+        let (trace, span) = (TraceId::from_bytes(trace.0), SpanId::from_bytes(span.0));
+        record.set_trace_context(trace, span, Some(TraceFlags::SAMPLED));
+    }
+    record.add_attributes(finding.attributes.iter().map(|(key, v)| (*key, any_value(v))));
+    record.add_attribute("security_rule.name", finding.rule);
+    record.add_attribute("tracer.finding.confidence", confidence);
+    record.add_attribute("tracer.finding.severity", severity.name());
+    let texts = finding.evidence.iter().map(|fact| fact.text.clone());
+    record.add_attribute("tracer.finding.evidence.text", texts.collect::<AnyValue>());
+    let times = finding.evidence.iter().map(|fact| i64::try_from(fact.time_unix_nano).unwrap_or(i64::MAX));
+    record.add_attribute("tracer.finding.evidence.time_unix_nano", times.collect::<AnyValue>());
+    record
+}
+
+/// The specification leaves the mapping to the source. From "worth a look" on it is a warning.
+fn severity_number(severity: engine::Severity) -> Severity {
+    match severity {
+        engine::Severity::Info => Severity::Info,
+        engine::Severity::Low => Severity::Info2,
+        engine::Severity::Medium => Severity::Warn,
+        engine::Severity::High => Severity::Error,
+        engine::Severity::Critical => Severity::Fatal,
     }
 }
 
@@ -67,6 +115,15 @@ fn links(links: &[engine::SpanLink]) -> SpanLinks {
     converted
 }
 
+fn events(events: &[engine::SpanEvent]) -> SpanEvents {
+    let mut converted = SpanEvents::default();
+    converted.events = events
+        .iter()
+        .map(|event| Event::new(event.name, time(event.time_unix_nano), attributes(&event.attributes), 0))
+        .collect();
+    converted
+}
+
 fn attributes(pairs: &[(&'static str, engine::Value)]) -> Vec<KeyValue> {
     pairs.iter().map(|(key, v)| KeyValue::new(*key, value(v))).collect()
 }
@@ -84,6 +141,16 @@ fn value(value: &engine::Value) -> opentelemetry::Value {
     }
 }
 
+fn any_value(value: &engine::Value) -> AnyValue {
+    match value {
+        engine::Value::Str(text) => text.clone().into(),
+        engine::Value::Int(n) => (*n).into(),
+        engine::Value::Float(n) => (*n).into(),
+        engine::Value::Bool(b) => AnyValue::Boolean(*b),
+        engine::Value::Strings(texts) => texts.iter().cloned().collect(),
+    }
+}
+
 fn time(unix_nano: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(unix_nano)
 }
@@ -91,7 +158,7 @@ fn time(unix_nano: u64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{START, server_span};
+    use crate::testing::{START, finding, server_span};
 
     #[test]
     fn a_span_keeps_all_it_has() {
@@ -103,7 +170,16 @@ mod tests {
             span_id: engine::SpanId([8; 8]),
             attributes: vec![("k", engine::Value::Bool(true))],
         }];
+        ours.events = vec![engine::SpanEvent {
+            name: "finding",
+            time_unix_nano: START + 7,
+            attributes: vec![("k", engine::Value::Int(3))],
+        }];
         let got = span(&ours);
+        assert_eq!(
+            got.events.events,
+            [Event::new("finding", time(START + 7), vec![KeyValue::new("k", 3)], 0)]
+        );
         assert_eq!(got.span_context.trace_id(), TraceId::from_bytes([1; 16]));
         assert_eq!(got.span_context.span_id(), SpanId::from_bytes([1; 8]));
         assert_eq!(got.span_context.trace_state().header(), "a=b");
@@ -129,5 +205,43 @@ mod tests {
         let got = resource(&server_span().resource);
         assert_eq!(got.len(), 2);
         assert_eq!(got.get(&"service.name".into()), Some("shop".into()));
+    }
+
+    #[test]
+    fn a_finding_keeps_all_it_has() {
+        let mut ours = finding();
+        ours.attributes.push(("process.command_args", engine::Value::Strings(vec!["id".into()])));
+        let got = log_record(&ours);
+        assert_eq!(got.event_name(), Some("http.request_smuggling"));
+        assert_eq!((got.severity_number(), got.severity_text()), (Some(Severity::Fatal), Some("critical")));
+        assert_eq!(got.timestamp(), Some(time(START)));
+        assert_eq!(got.observed_timestamp(), Some(time(START + 3_100_000)));
+        assert_eq!(got.body(), Some(&ours.title.as_str().to_owned().into()));
+        let context = got.trace_context().unwrap();
+        assert_eq!(context.trace_id, TraceId::from_bytes([1; 16]));
+        assert_eq!(context.span_id, SpanId::from_bytes([1; 8]));
+        let attribute =
+            |key: &str| got.attributes_iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v.clone());
+        assert_eq!(got.attributes_iter().count(), ours.attributes.len() + 5);
+        assert_eq!(attribute("client.port"), Some(51234.into()));
+        assert_eq!(attribute("process.command_args"), Some(["id"].into_iter().collect()));
+        assert_eq!(attribute("security_rule.name"), Some("http.request_smuggling".into()));
+        assert_eq!(attribute("tracer.finding.confidence"), Some("confirmed".into()));
+        assert_eq!(attribute("tracer.finding.severity"), Some("critical".into()));
+        let texts = ours.evidence.iter().map(|fact| fact.text.clone());
+        assert_eq!(attribute("tracer.finding.evidence.text"), Some(texts.collect()));
+        let times = ours.evidence.iter().map(|fact| fact.time_unix_nano as i64);
+        assert_eq!(attribute("tracer.finding.evidence.time_unix_nano"), Some(times.collect()));
+    }
+
+    #[test]
+    fn a_finding_without_a_span_has_no_trace_context() {
+        assert!(log_record(&engine::Finding { span: None, ..finding() }).trace_context().is_none());
+    }
+
+    #[test]
+    fn worse_is_a_higher_number() {
+        let numbers = engine::Severity::ALL.map(|severity| severity_number(severity) as u8);
+        assert_eq!(numbers, [9, 10, 13, 17, 21]);
     }
 }

@@ -12,8 +12,31 @@ use std::sync::{Arc, Mutex};
 pub struct Failure {
     /// In words.
     pub words: String,
-    /// What the receiver answered, if it answered.
-    pub answer: Option<StatusCode>,
+    /// What the receiver's answer means, if it answered.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a receiver means that does not take what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It knows nothing of that path or service.
+    Unknown,
+    /// It wants to know who sends.
+    Unauthorized,
+    /// Something else.
+    Other,
+}
+
+impl From<StatusCode> for Refusal {
+    fn from(code: StatusCode) -> Self {
+        match code {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                Self::Unknown
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthorized,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// A client and the reason of its last failure.
@@ -38,9 +61,9 @@ impl HttpClient for ReasonClient {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(Failure {
                 words: format!("it answered {}", response.status()),
-                answer: Some(response.status()),
+                refusal: Some(response.status().into()),
             }),
-            Err(error) => Some(Failure { words: chain(error.as_ref()), answer: None }),
+            Err(error) => Some(Failure { words: chain(error.as_ref()), refusal: None }),
         };
         *self.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = reason;
         result

@@ -1,11 +1,12 @@
 //! The `OTEL_EXPORTER_OTLP_*` variables.
 //!
 //! The exporter crate reads headers, compression, timeout and `INSECURE` itself; here stands what it leaves to
-//! its caller (protocol, certificates), and the endpoint, since people must be told where spans go. Every
+//! its caller (protocol, certificates), and the endpoint, since people must be told where it goes. Every
 //! complaint names the variable that is set, and quotes what it is set to.
 
+use super::signal::Names;
 use anyhow::{Result, bail};
-use std::{env, time::Duration};
+use std::time::Duration;
 
 /// A variable that is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl std::fmt::Display for Variable {
     }
 }
 
-/// Where and how spans are delivered.
+/// Where and how a signal is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(super) grpc: bool,
@@ -35,23 +36,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the variables.
+    /// Reads the variables that a signal heeds.
     ///
     /// # Errors
     /// When one has a value that this exporter does not know.
-    pub fn from_environment() -> Result<Self> {
-        Self::read(&|name| env::var(name).ok())
-    }
-
-    pub(super) fn read(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    pub fn read(signal: &Names, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let variable = |name: String| {
             let value = environment(&name)?.trim().to_owned();
             // Empty counts as not set.
             (!value.is_empty()).then_some(Variable { name, value })
         };
-        let for_traces = |name: &str| variable(format!("OTEL_EXPORTER_OTLP_TRACES_{name}"));
+        let own = |name: &str| variable(format!("OTEL_EXPORTER_OTLP_{}_{name}", signal.variable));
         let general = |name: &str| variable(format!("OTEL_EXPORTER_OTLP_{name}"));
-        let get = |name: &str| for_traces(name).or_else(|| general(name));
+        let get = |name: &str| own(name).or_else(|| general(name));
         let grpc = match get("PROTOCOL") {
             None => false,
             Some(protocol) => match protocol.value.as_str() {
@@ -70,13 +67,13 @@ impl Settings {
                 Err(_) => bail!("{timeout}: set it to a number of milliseconds"),
             },
         };
-        let endpoint = endpoint(grpc, for_traces("ENDPOINT"), general("ENDPOINT"))?;
+        let endpoint = endpoint(grpc, signal.path, own("ENDPOINT"), general("ENDPOINT"))?;
         let [certificate, client_certificate, client_key] =
             ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"].map(get);
         Ok(Self { grpc, endpoint, timeout, certificate, client_certificate, client_key })
     }
 
-    /// Where spans go, in words.
+    /// Where it goes, in words.
     pub fn destination(&self) -> String {
         format!("{} ({})", self.endpoint, if self.grpc { "grpc" } else { "http/protobuf" })
     }
@@ -86,22 +83,22 @@ impl Settings {
         self.endpoint.starts_with("https://")
     }
 
-    /// What is set and has no effect: whoever set it believes that it has.
-    pub fn without_effect(&self) -> Vec<String> {
+    /// What is set and has no effect, with a remark: whoever set it believes that it has.
+    pub fn without_effect(&self) -> impl Iterator<Item = (&Variable, String)> {
         let certificates = [&self.certificate, &self.client_certificate, &self.client_key];
         let set = certificates.into_iter().flatten().filter(|_| !self.uses_tls());
         set.map(|variable| {
-            format!("{variable}, and not used: {} is not encrypted, https:// would be", self.endpoint)
+            let endpoint = &self.endpoint;
+            (variable, format!("{variable}, and not used: {endpoint} is not encrypted, https:// would be"))
         })
-        .collect()
     }
 }
 
-/// Where spans go. The general endpoint is a base for all signals where the protocol has paths.
-fn endpoint(grpc: bool, for_traces: Option<Variable>, general: Option<Variable>) -> Result<String> {
-    let with_path = |base: &str| format!("{}/v1/traces", base.trim_end_matches('/'));
-    let is_base = for_traces.is_none() && !grpc;
-    let Some(given) = for_traces.or(general) else {
+/// Where a signal goes. The general endpoint is a base for all signals where the protocol has paths.
+fn endpoint(grpc: bool, path: &str, own: Option<Variable>, general: Option<Variable>) -> Result<String> {
+    let with_path = |base: &str| format!("{}/{path}", base.trim_end_matches('/'));
+    let is_base = own.is_none() && !grpc;
+    let Some(given) = own.or(general) else {
         return Ok(if grpc { "http://localhost:4317".into() } else { with_path("http://localhost:4318") });
     };
     if !is_url(&given.value) {
@@ -117,13 +114,18 @@ fn is_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::signal::Signal, *};
+    use tracer_engine::{Finding, Span};
 
-    fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
-        Settings::read(&|name| {
+    fn read(signal: &Names, variables: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(signal, &|name| {
             let found = variables.iter().find(|(k, _)| name == format!("OTEL_EXPORTER_OTLP_{k}"));
             found.map(|(_, v)| (*v).to_owned())
         })
+    }
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
+        read(&Span::NAMES, variables)
     }
 
     #[test]
@@ -147,6 +149,26 @@ mod tests {
         .unwrap();
         assert_eq!(got.destination(), "http://b (grpc)");
         assert_eq!(got.timeout, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn each_signal_has_a_form_of_its_own() {
+        let variables = [
+            ("ENDPOINT", "http://a"),
+            ("LOGS_ENDPOINT", "http://logs/in"),
+            ("LOGS_PROTOCOL", "http/protobuf"),
+            ("TRACES_PROTOCOL", "grpc"),
+            ("LOGS_TIMEOUT", "7"),
+        ];
+        let logs = read(&Finding::NAMES, &variables).unwrap();
+        assert_eq!(logs.destination(), "http://logs/in (http/protobuf)");
+        assert_eq!(logs.timeout, Some(Duration::from_millis(7)));
+        let traces = read(&Span::NAMES, &variables).unwrap();
+        assert_eq!((traces.destination().as_str(), traces.timeout), ("http://a (grpc)", None));
+        let base = read(&Finding::NAMES, &[("ENDPOINT", "https://h/otlp")]).unwrap();
+        assert_eq!(base.endpoint, "https://h/otlp/v1/logs");
+        let wrong = read(&Finding::NAMES, &[("LOGS_COMPRESSION", "zstd")]).unwrap_err().to_string();
+        assert_eq!(wrong, "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION is \"zstd\": set it to gzip or none");
     }
 
     #[test]
@@ -179,16 +201,18 @@ mod tests {
 
     #[test]
     fn certificates_without_tls_are_remarked() {
+        let remarks = |variables: &[(&str, &str)]| -> Vec<String> {
+            settings(variables).unwrap().without_effect().map(|(_, remark)| remark).collect()
+        };
         let certificate = ("CERTIFICATE", "/nope");
-        let plain = settings(&[certificate, ("ENDPOINT", "http://h:1")]).unwrap().without_effect();
         assert_eq!(
-            plain,
+            remarks(&[certificate, ("ENDPOINT", "http://h:1")]),
             [
                 "OTEL_EXPORTER_OTLP_CERTIFICATE is \"/nope\", and not used: http://h:1/v1/traces is not encrypted, \
               https:// would be"
             ]
         );
-        assert!(settings(&[certificate, ("ENDPOINT", "https://h:1")]).unwrap().without_effect().is_empty());
-        assert!(settings(&[]).unwrap().without_effect().is_empty());
+        assert!(remarks(&[certificate, ("ENDPOINT", "https://h:1")]).is_empty());
+        assert!(remarks(&[]).is_empty());
     }
 }

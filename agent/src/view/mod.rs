@@ -3,14 +3,14 @@
 pub mod json;
 pub mod pretty;
 
-use crate::summary::Summary;
+use crate::{filter::Asked, summary::Summary};
 use std::{
     io::{self, IsTerminal},
     sync::Arc,
 };
 use tracer_engine::{Finding, Span, Time};
 
-/// One way to show spans.
+/// One way to show spans and findings.
 pub trait View {
     /// Every hook is attached, except for `missing` ones, by name.
     ///
@@ -18,13 +18,13 @@ pub trait View {
     /// When the output cannot be written; so all others.
     fn ready(&mut self, missing: &[&str]) -> io::Result<()>;
 
-    /// A span ended; `matched` says whether it is one of those asked for.
+    /// A span ended; `asked` says whether it is one of those asked for.
     ///
     /// # Errors
     /// See [`View::ready`].
-    fn span(&mut self, span: &Arc<Span>, matched: bool, now: Time) -> io::Result<()>;
+    fn span(&mut self, span: &Arc<Span>, asked: Asked, now: Time) -> io::Result<()>;
 
-    /// A rule found something.
+    /// A rule found something that was asked for.
     ///
     /// # Errors
     /// See [`View::ready`].
