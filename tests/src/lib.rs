@@ -6,6 +6,7 @@
 
 pub mod accuracy;
 pub mod environment;
+pub mod finding;
 pub mod network;
 pub mod process;
 pub mod recording;
@@ -17,6 +18,7 @@ pub mod tracer;
 pub mod truth;
 pub mod wire;
 
+pub use finding::Finding;
 pub use process::Daemon;
 pub use servers::Server;
 pub use sink::Sink;

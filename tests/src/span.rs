@@ -126,7 +126,9 @@ pub fn brief<'a>(spans: impl IntoIterator<Item = &'a Span>) -> String {
     spans.into_iter().map(|span| format!("  {}\n", span.brief())).collect()
 }
 
-fn is_id(text: &str, length: usize) -> bool {
+/// Whether this is an id of so many hexadecimal digits.
+#[must_use]
+pub fn is_id(text: &str, length: usize) -> bool {
     text.len() == length
         && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         && text.bytes().any(|b| b != b'0')

@@ -1,6 +1,6 @@
 //! The real tracer, run for the length of a test.
 
-use crate::{Daemon, Span, Stage, environment};
+use crate::{Daemon, Finding, Span, Stage, environment};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -24,6 +24,8 @@ pub struct Tracer {
 pub struct Report {
     /// Its spans, in the order of their lines.
     pub spans: Vec<Span>,
+    /// Its findings, in the order of their lines.
+    pub findings: Vec<Finding>,
     /// The last line.
     pub stats: Value,
     /// Its diagnostics.
@@ -78,12 +80,13 @@ impl Report {
     /// Reads the lines of `--output json`; whatever breaks the contract is an error.
     pub fn parse(stdout: &str, stderr: String) -> Result<Self> {
         ensure!(!stderr.contains("panicked"), "the tracer panicked:\n{stderr}");
-        let (mut spans, mut stats) = (Vec::new(), None);
+        let (mut spans, mut findings, mut stats) = (Vec::new(), Vec::new(), None);
         for line in stdout.lines() {
             let json: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
             ensure!(stats.is_none(), "a line after the stats: {line}");
             match json["type"].as_str() {
-                Some("ready" | "finding") => {}
+                Some("ready") => {}
+                Some("finding") => findings.push(Finding::parse(json)?),
                 Some("span") => spans.push(Span::parse(json)?),
                 Some("stats") => stats = Some(json),
                 _ => anyhow::bail!("a line of unknown type: {line}"),
@@ -92,7 +95,7 @@ impl Report {
         let stats = stats.with_context(|| format!("no stats at the end; diagnostics:\n{stderr}"))?;
         let ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
         ensure!(ids.len() == spans.len(), "a span id that was used twice");
-        Ok(Self { spans, stats, stderr })
+        Ok(Self { spans, findings, stats, stderr })
     }
 
     /// The spans of these processes, in the order of their begin.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tracer_tests::process::PATIENCE;
 use tracer_tests::servers::{self, Workers};
+use tracer_tests::sink::Takes;
 use tracer_tests::stage::free_port;
 use tracer_tests::{Connection, Daemon, Report, Sink, Stage, Tracer, environment};
 
@@ -24,7 +25,7 @@ fn traffic(stage: &Stage, variables: &[(&str, &str)]) -> Result<Report> {
     let report = tracer.stop()?;
     let own: Vec<_> = report.spans.iter().filter(|span| span.pid() == agent).collect();
     ensure!(own.is_empty(), "the agent's own traffic: {own:?}");
-    let exported: Vec<_> = report.spans.iter().filter(|span| span.target() == "/v1/traces").collect();
+    let exported: Vec<_> = report.spans.iter().filter(|span| span.target().starts_with("/v1/")).collect();
     ensure!(exported.is_empty(), "the agent's deliveries became spans: {exported:?}");
     Ok(report)
 }
@@ -43,6 +44,7 @@ fn by_id(spans: impl Iterator<Item = Value>) -> Result<BTreeMap<String, Value>> 
         }
         object["attributes"] = sorted(&object["attributes"]);
         object["resource"] = sorted(&object["resource"]);
+        object.entry("events").or_insert_with(|| Value::Array(Vec::new()));
         let id = format!("{} {}", object["trace_id"], object["span_id"]);
         ensure!(map.insert(id.clone(), span).is_none(), "{id} was delivered twice");
     }
@@ -79,7 +81,7 @@ fn ensure_intact(report: &Report, sink: &Sink, gzip: bool) -> Result<()> {
 #[test]
 fn over_grpc_with_gzip() -> Result<()> {
     let stage = Stage::new()?;
-    let sink = Sink::grpc()?;
+    let sink = Sink::grpc(Takes::All)?;
     let report = traffic(
         &stage,
         &[
@@ -94,7 +96,7 @@ fn over_grpc_with_gzip() -> Result<()> {
 #[test]
 fn over_http() -> Result<()> {
     let stage = Stage::new()?;
-    let sink = Sink::http()?;
+    let sink = Sink::http(Takes::All)?;
     let report = traffic(
         &stage,
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
@@ -169,7 +171,7 @@ fn into_nothing() -> Result<()> {
 #[test]
 fn after_the_output_was_closed() -> Result<()> {
     let stage = Stage::new()?;
-    let (server, sink) = (servers::node(&stage)?, Sink::http()?);
+    let (server, sink) = (servers::node(&stage)?, Sink::http(Takes::All)?);
     let mut command = Command::new(environment::tracer()?);
     command.args(["watch", "--output", "json", "--otlp", "--for", "10s"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint);
