@@ -60,7 +60,7 @@ fn feed(reader: &mut Reader, pipeline: &mut Pipeline) -> Result<Option<ReadError
 mod tests {
     use super::*;
     use crate::{
-        describer::Describer, filter::Asked, recording::Recorder, summary::Summary, testing::exchange,
+        describer::Describer, filter::Asked, recording::Recorder, summary::Summary, testing::smuggling,
         view::View,
     };
     use std::{cell::RefCell, io, rc::Rc, sync::Arc};
@@ -108,7 +108,7 @@ mod tests {
             .with_recorder(Some(Recorder::create(&path, true, &config).unwrap()))
             .with_view(Some(Box::new(live.clone())));
         let end = Time(1_000_000_000).plus_ms(9);
-        exchange().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
+        smuggling().iter().for_each(|record| pipeline.feed(Input::Record(record), end).unwrap());
         while pipeline.take_answers(end).unwrap() {
             std::thread::yield_now();
         }
@@ -124,7 +124,7 @@ mod tests {
 
         let live_findings = live.1.borrow().clone();
         let live = live.0.borrow();
-        assert_eq!(live.len(), 1);
+        assert!(live_findings.iter().any(|finding| finding.rule == "http.request_smuggling"));
         assert_eq!(live[0].resource.facts, facts(812), "the question was answered");
         assert_eq!(*live, *replayed.0.borrow());
         assert_eq!(live_findings, *replayed.1.borrow());

@@ -143,3 +143,16 @@ pub fn exchange() -> Vec<Vec<u8>> {
         data(second + 5_000_000, direction::SEND, 2000, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ]
 }
+
+/// A request whose content is another one, and two answers to it, as process 812 sees them.
+pub fn smuggling() -> Vec<Vec<u8>> {
+    let second = 1_000_000_000;
+    let inside = "GET /admin HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let head = format!("GET /orders HTTP/1.1\r\nHost: shop\r\nContent-Length: {}\r\n\r\n", inside.len());
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    vec![
+        data(second, direction::RECEIVE, 1000, (head + inside).as_bytes()),
+        data(second + 5_000_000, direction::SEND, 2000, answer),
+        data(second + 6_000_000, direction::SEND, 2000 + answer.len() as u64, answer),
+    ]
+}

@@ -127,6 +127,14 @@ pub fn passing(stage: &Stage, mode: &str) -> Result<Server> {
     Server::start(stage, &format!("passing-{mode}"), command, address)
 }
 
+/// A server that leaves content unread, and takes it for the next request; see `unread.py`.
+pub fn unread(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::venv("python")?);
+    command.arg(environment::app("unread.py")).arg(port.to_string());
+    Server::start(stage, "unread", command, address)
+}
+
 /// nginx that answers by itself.
 pub fn nginx(stage: &Stage) -> Result<Server> {
     let (address, port) = loopback()?;

@@ -62,16 +62,33 @@ impl Tracer {
 
     /// Stops it as a person at a terminal does, and reads what it said.
     pub fn stop(self) -> Result<Report> {
+        self.stop_with(0)
+    }
+
+    /// The same where another exit code is due.
+    pub fn stop_with(self, code: i32) -> Result<Report> {
         sleep(SETTLE);
         self.daemon.signal(Signal::INT)?;
-        self.finish()
+        self.end(code)
     }
 
     /// Waits for its own end and reads what it said.
-    pub fn finish(mut self) -> Result<Report> {
+    pub fn finish(self) -> Result<Report> {
+        self.end(0)
+    }
+
+    /// Waits until it has printed so many findings of this rule.
+    pub fn wait_for_findings(&mut self, rule: &str, count: usize) -> Result<()> {
+        let start = format!(r#"{{"type":"finding","rule":"{rule}""#);
+        self.daemon.wait_until(&format!("{count} findings of {rule}"), |daemon| {
+            daemon.stdout().lines().filter(|line| line.starts_with(&start)).count() >= count
+        })
+    }
+
+    fn end(mut self, code: i32) -> Result<Report> {
         let status = self.daemon.wait_end()?;
         let stderr = self.daemon.stderr();
-        ensure!(status.code() == Some(0), "the tracer ended with {status}:\n{stderr}");
+        ensure!(status.code() == Some(code), "the tracer ended with {status}, not {code}:\n{stderr}");
         Report::parse(&self.daemon.stdout(), stderr)
     }
 }
