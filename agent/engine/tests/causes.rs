@@ -76,6 +76,26 @@ fn words_decide_where_a_thread_reads_several_requests_before_it_acts() {
 }
 
 #[test]
+fn words_of_a_content_count_as_those_of_a_target() {
+    let mut s = Scene::new();
+    let conns = [8, 9].map(|_| s.accept(80));
+    let post = |id: &str| format!("POST /order HTTP/1.1\r\nContent-Length: 14\r\n\r\n{{\"id\":\"{id}\"}}");
+    s.recv(MAIN, conns[0], Server, &post("58213"));
+    s.recv(MAIN, conns[1], Server, &post("77124"));
+    let call = s.connect(MAIN, 81);
+    s.send(MAIN, call, Client, &get("/stock/58213?at=1763720000123"));
+    s.recv(MAIN, call, Client, OK);
+    conns.iter().rev().for_each(|conn| s.send(MAIN, *conn, Server, OK));
+    let links = s.settle();
+    assert!(links.iter().any(|line| line.starts_with("CLIENT GET /stock/58213")), "{links:?}");
+    let call = s.spans().into_iter().find(|span| span.kind == SpanKind::Client).expect("a call");
+    let parent =
+        s.spans().into_iter().find(|span| Some(span.span_id) == call.parent_span_id).expect("a parent");
+    assert_eq!(text(parent, "network.peer.port"), Some("40000".into()), "the first connection's");
+    assert_eq!(text(call, "tracer.link.method"), Some("content".into()));
+}
+
+#[test]
 fn words_decide_where_another_thread_makes_the_call() {
     let mut s = Scene::new();
     let (one, two) = (read(&mut s, ONE, "/order/5821317"), read(&mut s, TWO, "/order/5821327"));

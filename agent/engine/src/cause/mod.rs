@@ -228,8 +228,8 @@ impl Causes {
         let kind = Kind::of(&tokens);
         evidence.background = workload.background.probability(kind);
         if workload.len() > 1 {
-            let head = |node| graph.get(node).and_then(Node::exchange).map(|exchange| &*exchange.request);
-            evidence.content = workload.shared(&tokens, head, &mut self.words);
+            let request = |node| graph.get(node).and_then(Node::exchange);
+            evidence.content = workload.shared(&tokens, request, &mut self.words);
             for (node, bits) in words.known() {
                 match evidence.content.iter_mut().find(|(shares, _)| shares == node) {
                     Some((_, shared)) => *shared += bits,

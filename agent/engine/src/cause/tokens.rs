@@ -1,6 +1,9 @@
 //! Words of a request that may turn up again in what it causes: ids, names, keys.
 
-use crate::http1::{Head, Start};
+use crate::{
+    exchange::Exchange,
+    http1::{Head, Start},
+};
 use twox_hash::XxHash3_64;
 
 /// Most words of one head that are looked at: those of a long query and a dozen of fields.
@@ -9,6 +12,8 @@ const MAX_TOKENS: usize = 64;
 const MAX_VALUE: usize = 1024;
 /// What one word can say at most, in bits: enough to be sure.
 const MAX_BITS: f64 = 40.0;
+/// What a time says, in bits: many requests of the same moment have it.
+const TIME_BITS: f64 = 3.0;
 /// A word of small letters is one of a language unless it is longer than those are.
 const LONGEST_WORD: usize = 16;
 
@@ -58,6 +63,16 @@ pub fn of_request(head: &Head) -> Vec<Token> {
     unique(found)
 }
 
+/// The words of a request that was received, those of its content's begin included: an id in a form or in JSON
+/// speaks as one in the target does.
+pub fn of_exchange(exchange: &Exchange) -> Vec<Token> {
+    let mut found = of_request(&exchange.request);
+    let mut content = Vec::new();
+    collect(&exchange.content, &mut content);
+    found.append(&mut content);
+    unique(found)
+}
+
 /// The words of a launch's arguments.
 pub fn of_arguments(args: &[String]) -> Vec<Token> {
     let mut found = Vec::new();
@@ -84,6 +99,9 @@ fn collect(text: &[u8], found: &mut Vec<Token>) {
 fn bits(word: &[u8]) -> f64 {
     let digits = word.iter().filter(|b| b.is_ascii_digit()).count();
     let capitals = word.iter().skip(1).filter(|b| b.is_ascii_uppercase()).count();
+    if is_time(word) {
+        return TIME_BITS;
+    }
     let each = match (digits, capitals) {
         (all, _) if all == word.len() => 3.3,
         (1.., _) => 4.0,
@@ -95,9 +113,40 @@ fn bits(word: &[u8]) -> f64 {
     (each * word.len() as f64).min(MAX_BITS)
 }
 
+/// Whether a word is a time of these years (2023 to 2030): seconds since the epoch or thousandths of thousandths of them, or
+/// the basic form of ISO 8601. What happens at once has the same times, whatever it is for.
+fn is_time(word: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let epoch =
+        matches!(word.len(), 10 | 13 | 16 | 19) && digits(word) && matches!(&word[..2], b"17" | b"18");
+    let day = |day: &[u8]| {
+        day.len() == 8
+            && digits(day)
+            && day.starts_with(b"20")
+            && (b"01".as_slice()..=b"12").contains(&&day[4..6])
+            && (b"01".as_slice()..=b"31").contains(&&day[6..])
+    };
+    let clock = |clock: &[u8]| digits(clock.strip_suffix(b"Z").unwrap_or(clock));
+    let iso = match word.iter().position(|b| *b == b'T') {
+        Some(at) => day(&word[..at]) && clock(&word[at + 1..]),
+        None => day(word),
+    };
+    epoch || iso
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_say_little() {
+        for time in ["1763720000", "1763720000123", "1763720000123456789", "20261121T101500Z", "20261121"] {
+            assert_eq!(bits(time.as_bytes()), TIME_BITS, "{time}");
+        }
+        for id in ["9763720000", "17637200001", "20261321", "123456", "2026112T", "T1"] {
+            assert_ne!(bits(id.as_bytes()), TIME_BITS, "{id}");
+        }
+    }
 
     #[test]
     fn ids_say_more_than_words() {

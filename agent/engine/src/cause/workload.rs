@@ -1,7 +1,7 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
 use super::{background::Background, habits::Habits, index::Index, tokens};
-use crate::{Budget, Time, graph::NodeId, http1::Head};
+use crate::{Budget, Time, exchange::Exchange, graph::NodeId};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
@@ -150,17 +150,17 @@ impl Workload {
         std::mem::take(&mut self.children)
     }
 
-    /// The open requests that share words with a call. `head` gives a request's; `held` counts the words that
+    /// The open requests that share words with a call. `request` gives one; `held` counts the words that
     /// are kept.
     pub fn shared<'a>(
         &mut self,
         call: &[tokens::Token],
-        head: impl Fn(NodeId) -> Option<&'a Head>,
+        request: impl Fn(NodeId) -> Option<&'a Exchange>,
         held: &mut Budget,
     ) -> Vec<(NodeId, f64)> {
         for node in std::mem::take(&mut self.unread) {
-            let (Some(open), Some(head)) = (self.open.get_mut(&node), head(node)) else { continue };
-            let tokens = tokens::of_request(head);
+            let (Some(open), Some(request)) = (self.open.get_mut(&node), request(node)) else { continue };
+            let tokens = tokens::of_exchange(request);
             if !held.is_exceeded() {
                 held.settle(0, tokens.len() * WORD);
                 open.words = Some(tokens.iter().map(|token| token.hash).collect());
