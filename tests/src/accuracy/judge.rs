@@ -5,6 +5,9 @@ use crate::{Report, Span};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A link of this confidence is one that may be relied on.
+const SURE: f64 = 0.9;
+
 /// Calls by what they were hung on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -14,6 +17,10 @@ pub struct Tally {
     pub wrong: u32,
     /// Nothing.
     pub none: u32,
+    /// Those hung on something with a confidence of 0.9 and better.
+    pub sure: u32,
+    /// Of these, the right ones.
+    pub sure_right: u32,
 }
 
 impl Tally {
@@ -21,6 +28,18 @@ impl Tally {
     #[must_use]
     pub fn calls(&self) -> u32 {
         self.right + self.wrong + self.none
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            right: self.right + other.right,
+            wrong: self.wrong + other.wrong,
+            none: self.none + other.none,
+            sure: self.sure + other.sure,
+            sure_right: self.sure_right + other.sure_right,
+        }
     }
 
     /// Right, wrong and none in percent.
@@ -46,11 +65,17 @@ pub fn judge(report: &Report, app: &BTreeSet<u32>, ids: Ids, requests: &[String]
             let is_cause = |parent: &&Span| {
                 parent.kind == "SERVER" && app.contains(&parent.pid()) && parent.target()[1..] == *request
             };
-            match &found[0].parent {
-                None => tally.none += 1,
-                Some(parent) if spans.get(parent).is_some_and(is_cause) => tally.right += 1,
-                Some(_) => tally.wrong += 1,
-            }
+            let Some(parent) = &found[0].parent else {
+                tally.none += 1;
+                continue;
+            };
+            let right = u32::from(spans.get(parent).is_some_and(is_cause));
+            let sure =
+                u32::from(found[0].json["attributes"]["tracer.link.confidence"].as_f64() >= Some(SURE));
+            tally.right += right;
+            tally.wrong += 1 - right;
+            tally.sure += sure;
+            tally.sure_right += sure * right;
         }
     }
     Ok(tally)
@@ -66,7 +91,7 @@ mod tests {
         json!({
             "type": "span", "trace_id": "1".repeat(32), "span_id": hex(id), "parent_span_id": parent.map(hex),
             "kind": kind, "name": "GET", "start_unix_nano": "1", "end_unix_nano": "2", "links": [],
-            "attributes": { "url.path": path },
+            "attributes": { "url.path": path, "tracer.link.confidence": if id == 4 { 0.95 } else { 0.86 } },
             "resource": { "service.name": "app", "process.pid": pid },
         })
         .to_string()
@@ -94,9 +119,11 @@ mod tests {
     fn what_was_reported_is_held_against_the_ids() {
         let plain = ["/call/00000000/0", "/call/00000003/0"];
         let tally = |parents| judged(&lines(parents, plain), Ids::Plain).unwrap();
-        assert_eq!(tally([Some(1), Some(2)]), Tally { right: 2, wrong: 0, none: 0 });
-        assert_eq!(tally([Some(2), None]), Tally { right: 0, wrong: 1, none: 1 });
-        assert_eq!(tally([Some(9), Some(3)]), Tally { right: 0, wrong: 2, none: 0 });
+        let expected = |right, wrong, none, sure, sure_right| Tally { right, wrong, none, sure, sure_right };
+        assert_eq!(tally([Some(1), Some(2)]), expected(2, 0, 0, 1, 1));
+        assert_eq!(tally([Some(2), None]), expected(0, 1, 1, 1, 0));
+        assert_eq!(tally([Some(9), Some(3)]), expected(0, 2, 0, 1, 0));
+        assert_eq!(tally([None, Some(2)]).and(tally([Some(1), None])), expected(2, 0, 2, 1, 1));
         let opaque = lines([Some(1), Some(2)], ["/call/00000000/0", "/call/30000000/0"]);
         assert_eq!(judged(&opaque, Ids::Opaque).unwrap().right, 2);
     }
