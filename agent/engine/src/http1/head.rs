@@ -51,6 +51,7 @@ pub struct Head {
     start: Parts,
     version: Version,
     fields: Box<[Field]>,
+    variables: Box<[Field]>,
     framing: Framing,
     deviations: Deviations,
 }
@@ -97,7 +98,8 @@ impl Span {
 impl Head {
     pub(super) fn new(raw: Box<[u8]>, start: StartLine, fields: Box<[Field]>) -> Self {
         let StartLine { version, parts, deviations } = start;
-        Self { raw, start: parts, version, fields, framing: Framing::None, deviations }
+        let variables = Box::default();
+        Self { raw, start: parts, version, fields, variables, framing: Framing::None, deviations }
     }
 
     pub(super) fn frame(&mut self, framing: Framing, deviations: Deviations) {
@@ -105,7 +107,12 @@ impl Head {
         self.deviations |= deviations;
     }
 
-    /// The head as it was received, from the first byte of the start line to the end of the empty line.
+    pub(super) fn set_variables(&mut self, variables: Box<[Field]>) {
+        self.variables = variables;
+    }
+
+    /// The head as it was received, from the first byte of the start line to the end of the empty line; of a
+    /// message that another protocol carried, what it was put into.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
         &self.raw
@@ -175,11 +182,19 @@ impl Head {
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields(name).next()
     }
+
+    /// Value of a meta-variable (RFC 3875, 4.1) that is no field, of a request that a gateway protocol carried.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        let found = self.variables.iter().find(|field| field.name.of(&self.raw) == name.as_bytes())?;
+        Some(found.value.of(&self.raw)).filter(|value| !value.is_empty())
+    }
 }
 
 impl Shrink for Head {
     fn footprint(&self) -> usize {
-        size_of::<Self>() + self.raw.len() + size_of_val(&*self.fields)
+        let fields = size_of_val(&*self.fields) + size_of_val(&*self.variables);
+        size_of::<Self>() + self.raw.len() + fields
     }
 
     /// The begin stays: of the start line as much as it has, of the fields the first whole ones.
@@ -188,6 +203,7 @@ impl Shrink for Head {
         let end = self.raw.len() as u16;
         let whole = |field: &&Field| field.name.end.max(field.value.end) <= end;
         self.fields = self.fields.iter().filter(whole).take(FEW_FIELDS).copied().collect();
+        self.variables = self.variables.iter().filter(whole).take(FEW_FIELDS).copied().collect();
         self.start = match self.start {
             Parts::Request { method, target } => {
                 Parts::Request { method: method.until(end), target: target.until(end) }

@@ -28,6 +28,7 @@
 //! Events depend on the bytes alone, not on how they were split, except that [`Event::Content`] comes in
 //! as many parts as the input.
 
+mod build;
 mod chunked;
 mod deviation;
 mod framing;
@@ -39,6 +40,7 @@ mod start_line;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use build::Builder;
 pub use chunked::{MAX_CHUNK_LINE, MAX_TRAILER};
 pub use deviation::Deviations;
 pub use framing::Framing;
@@ -98,6 +100,8 @@ pub enum Loss {
     TooManyFields,
     /// A head's framing is [`Framing::Unknown`].
     Framing,
+    /// Requests share the connection at the same time, which no client known does.
+    Multiplexed,
     /// Chunked content does not follow its grammar, or goes beyond [`MAX_CHUNK_LINE`] or [`MAX_TRAILER`].
     Chunk,
 }
