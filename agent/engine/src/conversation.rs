@@ -1,14 +1,15 @@
-//! HTTP on one connection: which side asks, what is asked, what answers it.
+//! Requests and responses on one connection: which side asks, what is asked, what answers it.
 //!
 //! ```text
-//!  seen from its start ───────────────► Http ──► Opaque (no HTTP, or a tunnel)
+//!  seen from its start ───────────────► Spoken ──► Opaque (nothing that can be read, or a tunnel)
 //!                                       ▲  │        ▲
 //!                      a request begins │  │ it was none after all
 //!                                       │  ▼        │
 //!  older than the tracer ─────────► Undecided ──────┘ after some turns
 //! ```
 //!
-//! In Http each direction by itself may lose where its messages begin: bytes that were not seen. What is
+//! Which [`Protocol`] is spoken, the first byte of the first request says; from there on all are alike. In Spoken
+//! each direction by itself may lose where its messages begin: bytes that were not seen. What is
 //! open stays so, since the other direction may tell its end. Requests are found again where a request
 //! line follows bytes of the other direction, which is a clean turn; responses where a status line
 //! follows a request.
@@ -25,7 +26,8 @@ use crate::{
     cause::{Clue, Origin},
     exchange::{Endpoints, Problem, Side},
     graph::NodeId,
-    http1::{Answering, Event, Parser, Role},
+    http1::{Event, Loss, Role},
+    protocol::{Answering, Parser, Protocol},
     world::{Op, World},
 };
 use ledger::Ledger;
@@ -80,12 +82,12 @@ pub enum Closing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    /// Not known; so many turns, one direction to the other, were no HTTP.
+enum Phase {
+    /// It is not known what is spoken; so many turns, one direction to the other, were nothing known.
     Undecided {
         turns: u8,
     },
-    Http,
+    Spoken,
     /// Nothing for us.
     Opaque,
 }
@@ -111,15 +113,17 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(role: Role) -> Self {
-        Self { parser: Parser::new(role), lost: false }
+    fn new(protocol: Protocol, role: Role) -> Self {
+        Self { parser: Parser::new(protocol, role), lost: false }
     }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Conversation {
-    protocol: Protocol,
+    phase: Phase,
+    /// What is spoken, once a byte said it.
+    protocol: Option<Protocol>,
     /// Which end the process is; unknown until bytes or the connection's birth say it.
     side: Option<Side>,
     /// Whether its birth said it.
@@ -170,14 +174,15 @@ impl Conversation {
     pub fn new(side: Option<Side>, seen_from_start: bool) -> Self {
         let from_start = side.is_some() && seen_from_start;
         Self {
-            protocol: if from_start { Protocol::Http } else { Protocol::Undecided { turns: 0 } },
+            phase: if from_start { Phase::Spoken } else { Phase::Undecided { turns: 0 } },
+            protocol: None,
             side,
             side_seen: side.is_some(),
             tentative: None,
             unproven: None,
             first: false,
-            requests: Stream::new(Role::Request),
-            responses: Stream::new(Role::Response),
+            requests: Stream::new(Protocol::default(), Role::Request),
+            responses: Stream::new(Protocol::default(), Role::Response),
             open: VecDeque::new(),
             asking: None,
             current: None,
@@ -204,7 +209,7 @@ impl Conversation {
 
     /// Whether nothing of it is of interest any more.
     pub fn is_opaque(&self) -> bool {
-        self.protocol == Protocol::Opaque
+        self.phase == Phase::Opaque
     }
 
     /// Whether it was accepted from someone.
@@ -236,10 +241,10 @@ impl Conversation {
         if self.tentative.is_some() && self.role(direction) == Role::Response {
             self.retract();
         }
-        let joined = match self.protocol {
-            Protocol::Opaque => return self.moved_upgraded(direction, moved, op, world),
-            Protocol::Undecided { turns } => self.join(direction, moved, turns),
-            Protocol::Http => true,
+        let joined = match self.phase {
+            Phase::Opaque => return self.moved_upgraded(direction, moved, op, world),
+            Phase::Undecided { turns } => self.join(direction, moved, turns),
+            Phase::Spoken => true,
         };
         if !joined {
             return;
@@ -337,7 +342,7 @@ impl Conversation {
             Closing::Unseen => self.give_up(Problem::Unseen, last, world),
             Closing::Stopping => self.give_up(Problem::StillOpen, last, world),
         }
-        self.protocol = Protocol::Opaque;
+        self.phase = Phase::Opaque;
         self.close_upgraded(world);
     }
 }
@@ -359,7 +364,7 @@ fn step(parser: &mut Parser, rest: &mut Moved<'_>, answering: Answering) -> Opti
         }
         Moved::Jump => {
             *rest = Moved::Gap(0);
-            Some((0, Some(Event::Lost(crate::http1::Loss::Gap))))
+            Some((0, Some(Event::Lost(Loss::Gap))))
         }
     }
 }

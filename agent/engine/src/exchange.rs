@@ -3,7 +3,8 @@
 use crate::{
     finding::Subject,
     graph::NodeId,
-    http1::{Head, Start},
+    http1::{Framing, Head, Start},
+    protocol::Protocol,
 };
 use std::{net::IpAddr, sync::Arc};
 use tracer_common::{AF_INET, AF_INET6, Sock};
@@ -132,6 +133,8 @@ fn is_private(address: IpAddr) -> bool {
 pub struct Exchange {
     /// Which end.
     pub side: Side,
+    /// What the connection speaks.
+    pub protocol: Protocol,
     /// Head of the request.
     pub request: Box<Head>,
     /// Head of the final response.
@@ -157,10 +160,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// One whose request has its head.
+    /// One in HTTP/1 whose request has its head.
     pub fn new(side: Side, request: Box<Head>, endpoints: Endpoints) -> Self {
         Self {
             side,
+            protocol: Protocol::Http1,
             request,
             response: None,
             content: Vec::new(),
@@ -189,5 +193,13 @@ impl Exchange {
             Start::Request { target, .. } => target,
             Start::Response { .. } => b"",
         }
+    }
+
+    /// Whether the server's close ends the response on a socket whose close no hook tells: then the client's
+    /// reading to the end says it.
+    pub fn ends_unseen_at_the_server(&self) -> bool {
+        let framing = self.response.as_ref().map(|head| head.framing());
+        let by_close = framing == Some(Framing::UntilClose) && self.protocol != Protocol::FastCgi;
+        by_close && matches!(self.endpoints.local, Endpoint::Unix(_))
     }
 }

@@ -5,15 +5,18 @@
 //! I/O, no clock and no randomness: the same inputs give the same outputs, byte for byte, which is what
 //! makes a recording a proof.
 //!
-//! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`] -> exchange -> link -> [`Span`].
+//! The way of a fact: [`Input`] -> [`reassembly`] -> [`http1`], [`fastcgi`],
+//! [`uwsgi`] -> exchange -> link -> [`Span`].
 
 mod budget;
 mod cause;
+mod cgi;
 mod conn;
 mod conversation;
 mod detect;
 mod engine;
 mod exchange;
+pub mod fastcgi;
 mod finding;
 mod graph;
 pub mod http1;
@@ -22,12 +25,14 @@ mod input;
 mod launch;
 mod output;
 mod propagation;
+mod protocol;
 pub mod reassembly;
 mod record;
 mod resource;
 mod span;
 mod stats;
 mod tasks;
+pub mod uwsgi;
 mod wire;
 mod world;
 

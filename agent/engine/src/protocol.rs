@@ -2,7 +2,7 @@
 
 use crate::{
     cgi, fastcgi,
-    http1::{self, Event, Guess, Head, Role, Start},
+    http1::{self, Deviations, Event, Guess, Head, Role, Start},
     uwsgi::{self, Format},
 };
 
@@ -26,6 +26,12 @@ pub struct Answering {
     http1: http1::Answering,
     /// In FastCGI.
     request_id: Option<u16>,
+}
+
+impl From<http1::Answering> for Answering {
+    fn from(http1: http1::Answering) -> Self {
+        Self { http1, request_id: None }
+    }
 }
 
 impl Protocol {
@@ -144,6 +150,21 @@ impl Parser {
             Self::Uwsgi(parser) => parser.buffered(),
             Self::Cgi(parser) => parser.buffered(),
         }
+    }
+
+    /// See [`http1::Parser::deviations`]; other protocols have one way to be read.
+    pub fn deviations(&self) -> Deviations {
+        if let Self::Http1(parser) = self { parser.deviations() } else { Deviations::NONE }
+    }
+
+    /// See [`http1::Parser::reads_until_close`].
+    pub fn reads_until_close(&self) -> bool {
+        matches!(self, Self::Http1(parser) if parser.reads_until_close())
+    }
+
+    /// See [`http1::Parser::partial`].
+    pub fn partial(&self) -> &[u8] {
+        if let Self::Http1(parser) = self { parser.partial() } else { b"" }
     }
 
     /// What reads the response to the request whose head this parser has just said.

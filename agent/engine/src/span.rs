@@ -1,5 +1,6 @@
 //! Exchanges and launches as OpenTelemetry spans.
 
+mod gateway;
 mod http;
 mod launch;
 mod query;

@@ -266,7 +266,8 @@ impl World {
     pub fn end(&mut self, node: NodeId, end: Time, problem: Option<Problem>) {
         let Some(exchange) = self.graph.exchange_mut(node) else { return };
         exchange.problem = problem;
-        if exchange.side == Side::Server
+        let (side, closed) = (exchange.side, problem.is_none() && exchange.ends_unseen_at_the_server());
+        if side == Side::Server
             && let Some(pid) = self.graph.get(node).map(|node| node.pid)
         {
             self.causes.served(pid, node);
@@ -274,6 +275,12 @@ impl World {
             self.tasks.has_served(pid, node, end);
         }
         self.graph.end(node, end, self.now);
+        let partner = self.graph.get(node).and_then(|node| node.partner);
+        if let Some(server) = partner.filter(|_| side == Side::Client && closed)
+            && self.graph.is_active(server)
+        {
+            self.end(server, end, None);
+        }
     }
 
     /// A thread begins to answer a request.

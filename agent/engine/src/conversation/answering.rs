@@ -1,12 +1,12 @@
 //! Responses.
 
-use super::{Conversation, Moved, Protocol, step};
+use super::{Conversation, Moved, Phase, step};
 use crate::{
     Time,
     budget::ALLOCATION,
     exchange::{Exchange, Problem, Side},
     graph::NodeId,
-    http1::{Event, Guess, Head, Role, looks_like_response},
+    http1::{Event, Guess, Head, Role},
     world::{Op, World},
 };
 
@@ -18,13 +18,13 @@ impl Conversation {
     pub(super) fn response(&mut self, moved: Moved<'_>, op: Op, world: &mut World) {
         if self.open.is_empty() && self.responses.parser.is_idle() {
             let guess = match moved {
-                Moved::Bytes(bytes) => looks_like_response(bytes),
+                Moved::Bytes(bytes) => self.speaks(bytes).looks_like_response(bytes),
                 _ => Guess::More,
             };
-            // Who speaks first, and is no HTTP, speaks something else.
+            // Who speaks first, and does not answer, speaks something else.
             if guess == Guess::No && self.early.is_empty() && self.exchanges == 0 {
                 self.early = Vec::new();
-                self.protocol = Protocol::Opaque;
+                self.phase = Phase::Opaque;
                 return;
             }
             // A client's sender and receiver may be two threads: the answer's record can come first.
@@ -71,7 +71,7 @@ impl Conversation {
                 }
                 Some(Event::Tunnel) => {
                     self.give_up(Problem::Unseen, op.time, world);
-                    self.protocol = Protocol::Opaque;
+                    self.phase = Phase::Opaque;
                     break;
                 }
                 Some(event @ (Event::NotHttp | Event::Lost(_))) => {
@@ -155,7 +155,7 @@ impl Conversation {
 
     pub(super) fn replay_early(&mut self, world: &mut World) {
         for (op, bytes) in std::mem::take(&mut self.early) {
-            if self.protocol == Protocol::Http {
+            if self.phase == Phase::Spoken {
                 self.response(Moved::Bytes(&bytes), op, world);
             }
         }
@@ -166,7 +166,7 @@ impl Conversation {
 
     /// One direction has ended, at `at`, as `op` noticed.
     pub fn ended(&mut self, direction: u8, op: Option<Op>, at: Time, world: &mut World) {
-        if self.protocol == Protocol::Http && self.role(direction) == Role::Response {
+        if self.phase == Phase::Spoken && self.role(direction) == Role::Response {
             self.no_more_responses(op, at, world);
         }
     }

@@ -1,11 +1,12 @@
 //! Requests.
 
-use super::{Conversation, Moved, Open, Peers, Protocol, Stream, step};
+use super::{Conversation, Moved, Open, Peers, Phase, step};
 use crate::{
     cause::{Clue, Origin},
     exchange::{Exchange, Problem, Side},
-    http1::{Answering, Event, Guess, Head, Loss, Role, Start, looks_like_request},
+    http1::{Event, Guess, Head, Loss, Role},
     ids::{self, Identity},
+    protocol::Answering,
     wire::Wire,
     world::{Begun, Op, World},
 };
@@ -24,6 +25,9 @@ impl Conversation {
         peers: Peers<'_>,
         world: &mut World,
     ) {
+        if let (None, Moved::Bytes(bytes)) = (self.protocol, moved) {
+            self.speak(self.speaks(bytes));
+        }
         self.skip_refused_content(moved);
         let mut place = offset;
         let mut rest = moved;
@@ -68,14 +72,14 @@ impl Conversation {
                 Some(Event::Lost(loss)) => {
                     match loss {
                         Loss::Framing | Loss::Chunk => self.passed(rest, world),
-                        Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields => {
+                        Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields | Loss::Multiplexed => {
                             self.ledger.missed(used.max(1))
                         }
                     }
                     return self.lose_requests(world);
                 }
             }
-            if self.protocol != Protocol::Http || self.requests.lost {
+            if self.phase != Phase::Spoken || self.requests.lost {
                 return;
             }
         }
@@ -95,9 +99,9 @@ impl Conversation {
         if let Moved::Bytes(bytes) = moved
             && refused
             && self.turned()
-            && looks_like_request(bytes) == Guess::Yes
+            && self.speaks(bytes).looks_like_request(bytes) == Guess::Yes
         {
-            self.requests = Stream::new(Role::Request);
+            self.requests = self.anew(Role::Request);
             self.current = None;
             self.ledger.reread = true;
         }
@@ -120,16 +124,12 @@ impl Conversation {
             return self.lose_requests(world);
         }
         self.expect_response(world);
-        let answering = match head.start() {
-            Start::Request { method, .. } => {
-                Answering { head: method == "HEAD", connect: method == "CONNECT" }
-            }
-            Start::Response { .. } => Answering::default(),
-        };
+        let answering = self.requests.parser.answering(&head);
         let wire = wire(side, peers, place, &head);
         let began = first.time.0.saturating_add(world.config.boot_to_unix_ns);
         let identity = identity(side, peers, place, wire, began);
-        let exchange = Exchange::new(side, head, peers.endpoints.clone());
+        let protocol = self.protocol.unwrap_or_default();
+        let exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
         let split = self.split(&exchange, op, world);
         let node =
             world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
@@ -172,7 +172,7 @@ impl Conversation {
             }
         }
         if self.open.is_empty() && !self.responses.lost && !self.responses.parser.is_idle() {
-            self.responses = Stream::new(Role::Response);
+            self.responses = self.anew(Role::Response);
         }
     }
 }

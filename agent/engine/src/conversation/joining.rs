@@ -1,31 +1,52 @@
-//! Where HTTP begins on a connection, and where it is found again.
+//! Where requests begin on a connection, and where they are found again.
 
-use super::{Conversation, Moved, Open, Protocol, Stream};
+use super::{Conversation, Moved, Open, Phase, Stream};
 use crate::{
     exchange::{Problem, Side},
-    http1::{Guess, Role, looks_like_request, looks_like_response},
+    http1::{Guess, Role},
+    protocol::Protocol,
     world::World,
 };
 use tracer_common::direction;
 
-/// Turns of a connection, one direction to the other, that may pass without HTTP before it is given up.
+/// Turns of a connection, one direction to the other, that may pass without a request before it is given up.
 const MAX_TURNS: u8 = 8;
-/// The same of a connection that was HTTP: what streams both ways at once turns often.
+/// The same of a connection that had some: what streams both ways at once turns often.
 const MAX_LOST_TURNS: u8 = 64;
 
 /// Most bytes of what may be a request that are kept until that is known: an everyday start line.
 const MAX_BEGUN: usize = 1024;
 
 impl Conversation {
-    /// Whether HTTP begins here, on a connection of which that is not known.
+    /// What is spoken, where that is known, or else what would be by who begins with these bytes.
+    pub(super) fn speaks(&self, bytes: &[u8]) -> Protocol {
+        let guess = || bytes.first().map(|first| Protocol::beginning_with(*first));
+        self.protocol.or_else(guess).unwrap_or_default()
+    }
+
+    /// It is known what is spoken, or no longer.
+    pub(super) fn speak(&mut self, protocol: impl Into<Option<Protocol>>) {
+        self.protocol = protocol.into();
+        (self.requests, self.responses) = (self.anew(Role::Request), self.anew(Role::Response));
+    }
+
+    /// A direction that is between two messages.
+    pub(super) fn anew(&self, role: Role) -> Stream {
+        Stream::new(self.protocol.unwrap_or_default(), role)
+    }
+
+    /// Whether a request begins here, on a connection of which it is not known what is spoken.
     pub(super) fn join(&mut self, direction: u8, moved: Moved<'_>, turns: u8) -> bool {
         let Moved::Bytes(bytes) = moved else { return false };
         let (asks, answers) = match direction {
             direction::SEND => (Side::Client, Side::Server),
             _ => (Side::Server, Side::Client),
         };
-        let guess =
-            if self.side_seen && self.side != Some(asks) { Guess::No } else { looks_like_request(bytes) };
+        let protocol = self.speaks(bytes);
+        let guess = match self.side_seen && self.side != Some(asks) {
+            true => Guess::No,
+            false => protocol.looks_like_request(bytes),
+        };
         if guess != Guess::No && !self.turned() && !self.first {
             // More of what was no request before: a content may read like anything.
             return false;
@@ -34,10 +55,11 @@ impl Conversation {
             self.unproven = (!self.turned()).then_some((turns, self.side));
             self.tentative = (guess == Guess::More).then_some((turns, self.side));
             self.side = Some(asks);
-            self.protocol = Protocol::Http;
+            self.phase = Phase::Spoken;
+            self.speak(protocol);
             return true;
         }
-        if !self.side_seen && looks_like_response(bytes) == Guess::Yes {
+        if !self.side_seen && protocol.looks_like_response(bytes) == Guess::Yes {
             self.side = Some(answers);
         } else if self.turned() {
             self.turned_in_vain(turns);
@@ -46,9 +68,9 @@ impl Conversation {
     }
 
     fn turned_in_vain(&mut self, turns: u8) {
-        self.protocol = match turns.saturating_add(1) {
-            MAX_TURNS.. => Protocol::Opaque,
-            turns => Protocol::Undecided { turns },
+        self.phase = match turns.saturating_add(1) {
+            MAX_TURNS.. => Phase::Opaque,
+            turns => Phase::Undecided { turns },
         };
     }
 
@@ -56,7 +78,7 @@ impl Conversation {
     pub(super) fn retract(&mut self) {
         let Some((turns, side)) = self.tentative.take() else { return };
         self.side = side;
-        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.speak(None);
         self.asking = None;
         self.turned_in_vain(turns);
     }
@@ -69,9 +91,9 @@ impl Conversation {
         }
         self.tentative = None;
         self.side = side;
-        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.speak(None);
         (self.asking, self.current, self.early) = (None, None, Vec::new());
-        self.protocol = Protocol::Undecided { turns };
+        self.phase = Phase::Undecided { turns };
     }
 
     /// Bytes that it keeps of what is unfinished: heads, responses whose request has not come yet, and
@@ -87,14 +109,14 @@ impl Conversation {
     /// Gives up what is unfinished. The connection goes on as one of which nothing was seen so far.
     pub fn shed(&mut self, world: &mut World) {
         self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
-        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.speak(None);
         (self.tentative, self.unproven) = (None, None);
         (self.withheld, self.refused) = (false, false);
         self.ledger.forget();
         self.maybe = None;
         self.side = self.side.filter(|_| self.side_seen);
-        if self.protocol == Protocol::Http {
-            self.protocol = Protocol::Undecided { turns: 0 };
+        if self.phase == Phase::Spoken {
+            self.phase = Phase::Undecided { turns: 0 };
         }
     }
 
@@ -108,7 +130,7 @@ impl Conversation {
             self.lose_requests(world);
         } else {
             self.early = Vec::new();
-            self.protocol = Protocol::Opaque;
+            self.phase = Phase::Opaque;
         }
     }
 
@@ -141,9 +163,9 @@ impl Conversation {
             return;
         }
         self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
-        (self.requests, self.responses) = (Stream::new(Role::Request), Stream::new(Role::Response));
+        self.speak(None);
         self.side = None;
-        self.protocol = Protocol::Undecided { turns: 0 };
+        self.phase = Phase::Undecided { turns: 0 };
     }
 
     /// Whether requests can be read here: always, unless they were lost. Gives what belongs before these bytes,
@@ -163,15 +185,15 @@ impl Conversation {
         let Moved::Bytes(bytes) = moved else { return None };
         let begun = if self.turned() && begun.is_none() { Some((offset, Vec::new())) } else { begun };
         if let Some((place, begun)) = begun.filter(|_| !owed) {
-            match looks_like_request(&[&begun, bytes].concat()) {
+            let all = [&begun, bytes].concat();
+            match self.speaks(&all).looks_like_request(&all) {
                 Guess::Yes => {
                     self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
-                    (self.requests, self.responses) =
-                        (Stream::new(Role::Request), Stream::new(Role::Response));
+                    self.speak(self.protocol);
                     return Some((!begun.is_empty()).then_some((place, begun)));
                 }
                 Guess::More if begun.len() + bytes.len() <= MAX_BEGUN => {
-                    self.maybe = Some((place, [&begun, bytes].concat()));
+                    self.maybe = Some((place, all));
                 }
                 _ => {}
             }
@@ -179,7 +201,7 @@ impl Conversation {
         self.lost_turns += u8::from(self.turned());
         if self.lost_turns >= MAX_LOST_TURNS {
             self.give_up(Problem::Unseen, self.last_answer().unwrap_or(world.now), world);
-            self.protocol = Protocol::Opaque;
+            self.phase = Phase::Opaque;
         }
         None
     }
@@ -194,7 +216,7 @@ impl Conversation {
         }
         let Moved::Bytes(bytes) = moved else { return false };
         let Some(last) = self.open.back() else { return false };
-        if last.answered || looks_like_response(bytes) != Guess::Yes {
+        if last.answered || self.speaks(bytes).looks_like_response(bytes) != Guess::Yes {
             return false;
         }
         let asked = last.asked;
@@ -208,7 +230,7 @@ impl Conversation {
             // Which of them it answers cannot be known.
             return false;
         }
-        self.responses = Stream::new(Role::Response);
+        self.responses = self.anew(Role::Response);
         true
     }
 }

@@ -1,6 +1,6 @@
 //! What was asked held against what was answered, for [`smuggling`], which has the rules.
 
-use super::{Conversation, Moved, Open, Stream};
+use super::{Conversation, Moved, Open};
 use crate::{
     Time,
     detect::smuggling::{self, Carrier, Ghost, Way},
@@ -8,6 +8,7 @@ use crate::{
     finding::Case,
     graph::NodeId,
     http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
+    protocol,
     world::{Op, World},
 };
 
@@ -90,13 +91,13 @@ impl Conversation {
     }
 
     /// What a response answers for which no request is open.
-    pub(super) fn unframed(&self) -> Answering {
+    pub(super) fn unframed(&self) -> protocol::Answering {
         let head = self.ledger.suspect().and_then(|carrier| carrier.carried()?.head());
         match head.as_ref().map(|head| head.start()) {
             Some(Start::Request { method, .. }) => {
-                Answering { head: method == "HEAD", connect: method == "CONNECT" }
+                Answering { head: method == "HEAD", connect: method == "CONNECT" }.into()
             }
-            _ => Answering::default(),
+            _ => protocol::Answering::default(),
         }
     }
 
@@ -193,7 +194,7 @@ impl Conversation {
         let begins = self.open.is_empty() && looks_like_response(head) == Guess::Yes;
         let status = status_of(head).filter(|status| begins && (*status >= 200 || *status == 101));
         let Some(status) = status.filter(|_| self.may_be_answered()) else { return };
-        self.responses = Stream::new(Role::Response);
+        self.responses = self.anew(Role::Response);
         self.unasked(status, op, failed, world);
         for node in self.open.drain(..).filter_map(|open| open.node) {
             if let Some(answer) = response(head) {

@@ -1,7 +1,7 @@
 //! HTTP exchanges, after the HTTP conventions.
 
 use super::{
-    Content, bounded,
+    Content, bounded, gateway,
     query::{self, redact, split},
     text,
 };
@@ -9,6 +9,7 @@ use crate::{
     SpanKind, Status, Value,
     exchange::{Endpoint, Endpoints, Exchange, Side},
     http1::Version,
+    protocol::Protocol,
 };
 use std::{borrow::Cow, fmt::Write};
 
@@ -27,12 +28,16 @@ pub fn exchange(exchange: &Exchange) -> Content {
     let method = if known { exchange.method() } else { "_OTHER" };
     let target = String::from_utf8_lossy(exchange.target());
     let target = Target { text: &target, parts: split(&target) };
-    let scheme = scheme(&target.parts);
+    let scheme = scheme(exchange, &target.parts);
     let (host, port) = host(exchange, &target, &scheme);
     let peer = peer(&exchange.endpoints);
-    if let (Side::Server, Peer { address: Some(address), port: Some(port), .. }) = (exchange.side, &peer) {
-        attributes.push(("client.address", Value::Str(address.clone())));
-        attributes.push(("client.port", Value::Int((*port).into())));
+    match (exchange.side, exchange.protocol, &peer) {
+        (Side::Client, ..) => {}
+        (Side::Server, Protocol::Http1, Peer { address: Some(address), port: Some(port), .. }) => {
+            attributes.push(("client.address", Value::Str(address.clone())));
+            attributes.push(("client.port", Value::Int((*port).into())));
+        }
+        (Side::Server, ..) => gateway::attributes(&exchange.request, &mut attributes),
     }
     let status = status(exchange, &mut attributes);
     attributes.push(("http.request.method", Value::Str(method.into())));
@@ -98,10 +103,10 @@ fn peer(endpoints: &Endpoints) -> Peer {
     }
 }
 
-/// The target's own scheme, as one writes it, else that of the connection.
-fn scheme(target: &query::Target<'_>) -> Cow<'static, str> {
+/// The target's own scheme, as one writes it, else that of the connection, or of the server's before it.
+fn scheme(exchange: &Exchange, target: &query::Target<'_>) -> Cow<'static, str> {
     match target.scheme {
-        None => Cow::Borrowed("http"),
+        None => gateway::scheme(&exchange.request).unwrap_or(Cow::Borrowed("http")),
         Some(scheme) if scheme.eq_ignore_ascii_case("http") => Cow::Borrowed("http"),
         Some(scheme) => Cow::Owned(bounded(scheme).to_ascii_lowercase()),
     }
@@ -163,9 +168,11 @@ fn host<'a>(exchange: &'a Exchange, target: &Target<'a>, scheme: &str) -> (Cow<'
         Side::Server => &exchange.endpoints.local,
         Side::Client => &exchange.endpoints.remote,
     };
-    let actual = match end {
-        Endpoint::Tcp(_, port) => Some(*port),
-        Endpoint::Unix(_) => None,
+    let actual = match (exchange.protocol, end) {
+        (Protocol::Http1, Endpoint::Tcp(_, port)) => Some(*port),
+        (Protocol::Http1, Endpoint::Unix(_)) => None,
+        // The connection's is that of another server than the one that the client named.
+        _ => gateway::server_port(&exchange.request),
     };
     let unnamed = if target.parts.authority.is_some() { default_port(scheme) } else { actual };
     let named = match target.parts.authority {
@@ -213,12 +220,14 @@ fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
     if let Some(port) = peer.port {
         attributes.push(("network.peer.port", Value::Int(port.into())));
     }
-    let version = match exchange.request.version() {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-    };
-    attributes.push(("network.protocol.name", Value::Str("http".into())));
-    attributes.push(("network.protocol.version", Value::Str(version.into())));
+    attributes.push(("network.protocol.name", Value::Str(exchange.protocol.name().into())));
+    if exchange.protocol == Protocol::Http1 {
+        let version = match exchange.request.version() {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        };
+        attributes.push(("network.protocol.version", Value::Str(version.into())));
+    }
     attributes.push(("network.transport", Value::Str(peer.transport.into())));
 }
 

@@ -10,6 +10,7 @@ use crate::{
     exchange::{Endpoints, Exchange, Side},
     graph::NodeId,
     http1::{Deviations, Framing},
+    protocol::Protocol,
     world::Op,
 };
 
@@ -54,8 +55,11 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// A request as one, if it can be one.
+    /// A request as one, if it can be one: other protocols than HTTP/1 can be read in one way only.
     pub fn of(exchange: &Exchange, node: Option<NodeId>, op: Op, lost: u64) -> Option<Self> {
+        if exchange.protocol != Protocol::Http1 {
+            return None;
+        }
         let head = &exchange.request;
         let readings = Reading::others(head);
         let bare = matches!(head.framing(), Framing::None | Framing::Length(0));
