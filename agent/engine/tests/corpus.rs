@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+#[path = "../../../tests/fuzz/checks/fastcgi.rs"]
+mod fastcgi;
 #[path = "../../../tests/fuzz/checks/http1.rs"]
 mod http1;
 #[path = "../../../tests/fuzz/checks/reassembly.rs"]
 mod reassembly;
+#[path = "../../../tests/fuzz/checks/uwsgi.rs"]
+mod uwsgi;
 
 /// Runs `check` on every input that is checked in for `target`.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -22,6 +26,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn fastcgi_corpus() {
+    replay("fastcgi", fastcgi::check);
+}
+
+#[test]
 fn http1_corpus() {
     replay("http1", http1::check);
 }
@@ -29,4 +38,9 @@ fn http1_corpus() {
 #[test]
 fn reassembly_corpus() {
     replay("reassembly", reassembly::check);
+}
+
+#[test]
+fn uwsgi_corpus() {
+    replay("uwsgi", uwsgi::check);
 }

@@ -100,7 +100,9 @@ impl Parser {
                         *cut = true;
                         None
                     }
-                    (Message::Output(_), Kind::Stdout) => return (len, Some(self.lose(Loss::Gap))),
+                    (Message::Output(_), Kind::Stdout) | (_, Kind::BeginRequest) => {
+                        return (len, Some(self.lose(Loss::Gap)));
+                    }
                     (Message::Content, Kind::Stdin | Kind::Stdout) => Some(Event::Content(len)),
                     _ => None,
                 };
