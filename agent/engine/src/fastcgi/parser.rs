@@ -4,7 +4,7 @@ use super::params::{MAX_PARAMS, Pairs};
 use super::record::{HEADER, Kind, Record};
 use crate::{
     cgi::{self, Found, HeadReader},
-    http1::{Event, Loss, Role},
+    http1::{Event, Framing, Loss, Role},
 };
 
 /// Reads the messages of one direction; drawn in the [module's docs](super).
@@ -19,6 +19,8 @@ pub struct Parser {
     authorizer: bool,
     /// An [`Event::End`] follows without a further byte.
     ending: bool,
+    /// Bytes of content that the request's head announced, less those that passed.
+    announced: u64,
 }
 
 /// Where in the records the stream is.
@@ -59,7 +61,15 @@ impl Parser {
     /// A parser for a stream that is between two messages.
     #[must_use]
     pub fn new(role: Role) -> Self {
-        Self { role, place: NEXT, message: Message::Idle, id: 0, authorizer: false, ending: false }
+        Self {
+            role,
+            place: NEXT,
+            message: Message::Idle,
+            id: 0,
+            authorizer: false,
+            ending: false,
+            announced: 0,
+        }
     }
 
     /// Like [`http1::Parser::step`](crate::http1::Parser::step). `answering` is the id of the request that a
@@ -92,6 +102,10 @@ impl Parser {
             return (0, None);
         }
         match self.place {
+            // What hides the next records hides the rest of the content, as a rule: it is sent at once.
+            Place::Header(_, 0, _) if self.announced > 0 && matches!(self.message, Message::Content) => {
+                (0, Some(Event::Content(std::mem::take(&mut self.announced))))
+            }
             Place::Header(..) => (len, Some(self.lose(Loss::Gap))),
             Place::Content(record) => {
                 let len = len.min(record.content.into());
@@ -103,7 +117,7 @@ impl Parser {
                     (Message::Output(_), Kind::Stdout) | (_, Kind::BeginRequest) => {
                         return (len, Some(self.lose(Loss::Gap)));
                     }
-                    (Message::Content, Kind::Stdin | Kind::Stdout) => Some(Event::Content(len)),
+                    (Message::Content, Kind::Stdin | Kind::Stdout) => Some(self.passes(len)),
                     _ => None,
                 };
                 (len, self.passed(record, len, event))
@@ -195,6 +209,7 @@ impl Parser {
         match (&mut self.message, record.kind, record.content) {
             (Message::Params { bytes, .. }, Kind::Params, 0) => {
                 let head = cgi::request(Pairs(bytes))?;
+                self.announced = if let Framing::Length(length) = head.framing() { length } else { 0 };
                 self.message = Message::Content;
                 self.ending = self.authorizer;
                 Ok(Some(Event::Head(head)))
@@ -251,10 +266,16 @@ impl Parser {
                 (used, Found::Lost(loss)) => (used, Some(self.lose(loss))),
             },
             (Message::Content, Kind::Stdin | Kind::Stdout) => {
-                (part.len(), Some(Event::Content(part.len() as u64)))
+                (part.len(), Some(self.passes(part.len() as u64)))
             }
             _ => (part.len(), None),
         }
+    }
+
+    /// So many bytes of content pass.
+    fn passes(&mut self, len: u64) -> Event {
+        self.announced = self.announced.saturating_sub(len);
+        Event::Content(len)
     }
 
     /// So many bytes of a record's content have passed, with this to say of them.

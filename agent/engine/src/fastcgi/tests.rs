@@ -208,6 +208,19 @@ fn gaps_inside_records_lose_what_these_held() {
 }
 
 #[test]
+fn content_behind_a_gap_is_what_the_head_announced() {
+    let params = pairs(&[&[("CONTENT_LENGTH", "6")], PARAMS].concat());
+    let stdin = [record(5, 1, b"abc", 0), record(5, 1, b"def", 0), record(5, 1, b"", 0)].concat();
+    let stream = [begin(1, 1), record(4, 1, &params, 0), record(4, 1, b"", 0), stdin].concat();
+    let content = stream.len() - 3 * 8 - 6;
+    let lost = "Begin [POST /a] Content(6) Lost(Gap)";
+    assert_eq!(with_gap(Role::Request, &stream, content + 9..stream.len()), lost);
+    assert_eq!(with_gap(Role::Request, &stream, content + 9..content + 20), lost);
+    let not_between = "Begin [POST /a] Content(3) Lost(Gap)";
+    assert_eq!(with_gap(Role::Request, &stream, content + 12..content + 20), not_between);
+}
+
+#[test]
 fn parameters_have_a_bound() {
     let long = "x".repeat(60_000);
     let params = pairs(&[("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/a"), ("A", &long), ("B", &long)]);
