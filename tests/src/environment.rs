@@ -45,10 +45,17 @@ pub fn rotel() -> Result<PathBuf> {
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    folders
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
-        .with_context(|| format!("{name} is not installed: {REMEDY}"))
+    let folders: Vec<_> = folders.collect();
+    let exact = folders.iter().map(|folder| folder.join(name)).find(|candidate| candidate.is_file());
+    exact.or_else(|| versioned(&folders, name)).with_context(|| format!("{name} is not installed: {REMEDY}"))
+}
+
+/// A program with a version behind its name, as Debian has PHP-FPM.
+fn versioned(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let is_version = |version: &str| version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let is_it = |file: &str| file.strip_prefix(name).is_some_and(is_version);
+    let files = folders.iter().filter_map(|folder| folder.read_dir().ok()).flat_map(Iterator::flatten);
+    files.map(|file| file.path()).find(|file| file.file_name().and_then(|it| it.to_str()).is_some_and(is_it))
 }
 
 /// Tracing needs root.

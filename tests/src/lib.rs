@@ -7,6 +7,7 @@
 pub mod accuracy;
 pub mod environment;
 pub mod finding;
+pub mod gateways;
 pub mod network;
 pub mod process;
 pub mod recording;

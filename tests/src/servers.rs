@@ -160,7 +160,8 @@ fn proxy_to(upstream: &Server) -> Result<String> {
     Ok(directives.replace("@UPSTREAM@", &upstream.address.to_string()))
 }
 
-fn nginx_with(stage: &Stage, address: Address, listen: &str, directives: &str) -> Result<Server> {
+/// nginx with these directives.
+pub(crate) fn nginx_with(stage: &Stage, address: Address, listen: &str, directives: &str) -> Result<Server> {
     let folder = stage.folder().display().to_string();
     let text = fs::read_to_string(environment::app("nginx.conf"))?
         .replace("@DIRECTIVES@", directives)

@@ -8,10 +8,14 @@ use std::ffi::OsString;
 use std::process::Command;
 
 /// What the live tests run beside what Python brings.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("python3", "python3"),
+    ("php-fpm", "php-fpm"),
+    ("uwsgi", "uwsgi-core"),
+    // What it needs to run an application.
+    ("uwsgi", "uwsgi-plugin-python3"),
     ("cc", "gcc"),
     // What it needs to make a program.
     ("cc", "libc6-dev"),

@@ -36,8 +36,18 @@ pub fn install_programs(programs: &[(&str, &str)]) -> Result<()> {
 /// Where a program is: on the `PATH`, or where servers live and an ordinary user's `PATH` does not reach.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
+    let directories: Vec<_> = std::env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
+    let exact = directories.iter().map(|directory| directory.join(name)).find(|file| file.is_file());
+    exact.or_else(|| versioned(&directories, name))
+}
+
+/// A program with a version behind its name, as Debian has PHP-FPM.
+fn versioned(directories: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let is_version = |version: &str| version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let is_it = |file: &str| file.strip_prefix(name).is_some_and(is_version);
+    let files =
+        directories.iter().filter_map(|directory| directory.read_dir().ok()).flat_map(Iterator::flatten);
+    files.map(|file| file.path()).find(|file| file.file_name().and_then(|it| it.to_str()).is_some_and(is_it))
 }
 
 /// Whether this is Debian, Ubuntu or one of their kind.
