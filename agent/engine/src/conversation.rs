@@ -19,6 +19,7 @@ mod asking;
 mod joining;
 mod ledger;
 mod reconciling;
+mod stream;
 mod upgraded;
 
 use crate::{
@@ -26,40 +27,20 @@ use crate::{
     cause::{Clue, Origin},
     exchange::{Endpoints, Problem, Side},
     graph::NodeId,
-    http1::{Event, Loss, Role},
-    protocol::{Answering, Parser, Protocol},
+    http1::Role,
+    protocol::{Answering, Protocol},
     world::{Op, World},
 };
 use ledger::Ledger;
 pub use reconciling::Split;
 use std::collections::VecDeque;
+pub use stream::Moved;
+use stream::Stream;
 use tracer_common::{Sock, direction};
 use upgraded::Upgraded;
 
 /// A response whose end cannot be seen has ended when so long nothing more of it came.
 const QUIET_MS: u64 = 2_000;
-
-/// What moved in one direction.
-#[derive(Clone, Copy, Debug)]
-pub enum Moved<'a> {
-    /// Bytes.
-    Bytes(&'a [u8]),
-    /// So many that were not captured.
-    Gap(u64),
-    /// An unknown number.
-    Jump,
-}
-
-impl Moved<'_> {
-    /// The first of them.
-    fn first(self, len: u64) -> Self {
-        match self {
-            Self::Bytes(bytes) => Self::Bytes(&bytes[..bytes.len().min(len as usize)]),
-            Self::Gap(all) => Self::Gap(all.min(len)),
-            Self::Jump => Self::Jump,
-        }
-    }
-}
 
 /// What is known of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -103,19 +84,6 @@ struct Open {
     asked: Op,
     /// It was sent behind another one, and seems to have come in with that.
     split: Option<Split>,
-}
-
-/// One direction's parser, and whether it lost where messages begin.
-#[derive(Debug)]
-struct Stream {
-    parser: Parser,
-    lost: bool,
-}
-
-impl Stream {
-    fn new(protocol: Protocol, role: Role) -> Self {
-        Self { parser: Parser::new(protocol, role), lost: false }
-    }
 }
 
 /// See the module.
@@ -344,27 +312,5 @@ impl Conversation {
         }
         self.phase = Phase::Opaque;
         self.close_upgraded(world);
-    }
-}
-
-/// One step of a parser over what is left of `rest`; nothing when nothing is left to say.
-fn step(parser: &mut Parser, rest: &mut Moved<'_>, answering: Answering) -> Option<(u64, Option<Event>)> {
-    match rest {
-        Moved::Bytes(bytes) => {
-            let (used, event) = parser.step(bytes, answering);
-            let done = used == 0 && event.is_none();
-            *bytes = &bytes[used..];
-            (!done).then_some((used as u64, event))
-        }
-        Moved::Gap(len) => {
-            let (used, event) = parser.gap(*len);
-            let done = used == 0 && event.is_none();
-            *len -= used;
-            (!done).then_some((used, event))
-        }
-        Moved::Jump => {
-            *rest = Moved::Gap(0);
-            Some((0, Some(Event::Lost(Loss::Gap))))
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Responses.
 
-use super::{Conversation, Moved, Phase, step};
+use super::{Conversation, Moved, Phase};
 use crate::{
     Time,
     budget::ALLOCATION,
@@ -57,7 +57,7 @@ impl Conversation {
             let front = self.open.front();
             answered = front.and_then(|open| open.node).or(answered);
             let answering = front.map_or_else(|| self.unframed(), |open| open.answering);
-            let Some((_, event)) = step(&mut self.responses.parser, &mut rest, answering) else { break };
+            let Some((_, event)) = self.responses.step(&mut rest, answering) else { break };
             match event {
                 Some(Event::Head(head)) => self.answer_head(head, op, world),
                 Some(Event::Content(bytes)) => {

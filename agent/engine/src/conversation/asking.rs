@@ -1,6 +1,6 @@
 //! Requests.
 
-use super::{Conversation, Moved, Open, Peers, Phase, step};
+use super::{Conversation, Moved, Open, Peers, Phase};
 use crate::{
     cause::{Clue, Origin},
     exchange::{Exchange, Problem, Side},
@@ -33,7 +33,7 @@ impl Conversation {
         let mut rest = moved;
         loop {
             let before = rest;
-            let stepped = step(&mut self.requests.parser, &mut rest, Answering::default());
+            let stepped = self.requests.step(&mut rest, Answering::default());
             let Some((used, event)) = stepped else { break };
             place = place.wrapping_add(used);
             match event {
