@@ -12,6 +12,10 @@ use tracer_tests::{environment, servers, tracer};
 
 const SMUGGLING: &str = "http.request_smuggling";
 
+/// What the log records' numbers are.
+const SEVERITIES: [(&str, u64); 5] =
+    [("info", 9), ("low", 10), ("medium", 13), ("high", 17), ("critical", 21)];
+
 /// Sends a request with another one as its content, and takes as many answers as there should be.
 fn send_two_in_one(server: &Server, answers: usize) -> Result<Vec<String>> {
     let inside = "GET /inside HTTP/1.1\r\nHost: tests\r\n\r\n";
@@ -29,11 +33,12 @@ fn attack(server: &Server) -> Result<()> {
     Ok(())
 }
 
-fn smuggling<'a>(report: &'a Report, server: &Server) -> Vec<&'a Finding> {
+/// What a rule says of a server; of what else goes on on the machine the tests know nothing.
+fn found<'a>(report: &'a Report, server: &Server, rule: &str) -> Vec<&'a Finding> {
     let pids = server.pids();
     let is_ours = |finding: &&Finding| {
         let pid = finding.json["resource"]["process.pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        finding.rule == SMUGGLING && pid.is_some_and(|pid| pids.contains(&pid))
+        finding.rule == rule && pid.is_some_and(|pid| pids.contains(&pid))
     };
     report.findings.iter().filter(is_ours).collect()
 }
@@ -44,8 +49,9 @@ fn otlp<'a>(sink: &'a Sink, protocol: &'a str) -> [(&'a str, &'a str); 2] {
 
 /// Its line, its span, the span of the request that was smuggled, the stats, the exit code.
 fn ensure_told(report: &Report, server: &Server) -> Result<()> {
-    let found = smuggling(report, server);
-    let [finding] = found.as_slice() else { anyhow::bail!("not one finding: {:?}", report.findings) };
+    let [finding] = found(report, server, SMUGGLING)[..] else {
+        anyhow::bail!("not one finding: {:?}", report.findings)
+    };
     ensure!((finding.severity.as_str(), finding.confidence.as_str()) == ("critical", "confirmed"));
     ensure!(finding.json["attributes"]["url.path"] == "/outside", "{}", finding.json);
     ensure!(finding.json["attributes"]["client.address"] == "127.0.0.1", "{}", finding.json);
@@ -69,7 +75,8 @@ fn ensure_told(report: &Report, server: &Server) -> Result<()> {
 fn ensure_exported(report: &Report, sink: &Sink) -> Result<()> {
     let mut arrived: Vec<Value> = sink.deliveries().iter().flat_map(|delivery| delivery.findings()).collect();
     for finding in &mut arrived {
-        let number = json!(if finding["severity"] == "critical" { 21 } else { 13 });
+        let known = SEVERITIES.iter().find(|(name, _)| finding["severity"] == *name);
+        let number = json!(known.with_context(|| format!("of no severity: {finding}"))?.1);
         let object = finding.as_object_mut().context("an object")?;
         ensure!(object.remove("severity_number") == Some(number), "{object:?}");
         ensure!(object.remove("security_rule.name").as_ref() == object.get("rule"), "{object:?}");
@@ -132,7 +139,7 @@ fn without_logs(sink: &Sink, protocol: &str) -> Result<()> {
         tracer.wait_for_findings(SMUGGLING, count)?;
     }
     let report = tracer.stop()?;
-    ensure!(smuggling(&report, &server).len() == 3, "{:?}", report.findings);
+    ensure!(found(&report, &server, SMUGGLING).len() == 3, "{:?}", report.findings);
     let failed = json!({"exported": 0, "failed": report.findings.len(), "dropped": 0});
     ensure!(report.stats["export_findings"] == failed, "{}", report.stats);
     ensure!(report.stats["export"]["failed"] == 0, "{}", report.stats);
@@ -207,7 +214,7 @@ fn what_is_harmless_fails_nothing() -> Result<()> {
     send_two_in_one(&server, 1)?;
     recorder.stop()?;
     let report = replay_json(&file, &["--fail-on", "high"], 0)?;
-    ensure!(smuggling(&report, &server).is_empty(), "{:?}", report.findings);
+    ensure!(found(&report, &server, SMUGGLING).is_empty(), "{:?}", report.findings);
     ensure!(
         report.findings.iter().all(|finding| finding.confidence == "suspicious"),
         "{:?}",
