@@ -77,8 +77,6 @@ impl Line {
 pub struct Incident {
     /// The server.
     pub reader: u32,
-    /// Its thread.
-    pub forker: u32,
     /// When it was forked.
     pub began: Time,
     /// What was open then.
@@ -125,7 +123,6 @@ impl Incident {
     pub fn new(op: Op, when: When, candidates: Vec<NodeId>) -> Self {
         Self {
             reader: op.pid,
-            forker: op.tid,
             began: op.time,
             when,
             candidates,

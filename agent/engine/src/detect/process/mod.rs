@@ -48,8 +48,8 @@ const MAX_INCIDENTS: usize = 4096;
 const MAX_COMPARED: usize = 16;
 /// Programs that are remembered of processes that have not read a request yet; past it all are forgotten.
 const MAX_EARLY: usize = 8192;
-/// Threads whose last connect is remembered; past it all are forgotten.
-const MAX_CONNECTS: usize = 4096;
+/// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
+const MAX_SERVERS: usize = 4096;
 /// How long what caused a launch may stay undecided, or its server unknown, before it is told.
 const DECIDE_MS: u64 = 1_000;
 /// How often that is looked at.
@@ -79,8 +79,10 @@ pub struct Launches {
     requests: Requests,
     /// What was launched by whom before that had read a request.
     early: FxHashSet<(u32, u64)>,
-    /// What the threads of servers connected to last.
+    /// What servers connected to last.
     connects: FxHashMap<u32, (Time, String)>,
+    /// The last shell on pipes that each of them launched.
+    fed: FxHashMap<u32, (Time, u64)>,
     /// What was first launched without a request, by server and program.
     series: FxHashMap<(u32, u64), NodeId>,
     next: u64,
@@ -291,6 +293,10 @@ pub fn executed(world: &mut World, exec: &Exec, image: &Image, launch: Option<No
     let fed = program.reads_commands() && launched.is_fed();
     if fed {
         hits.extend(pumped(world, reader, id, &text, op));
+        if world.launches.fed.len() >= MAX_SERVERS {
+            world.launches.fed.clear();
+        }
+        world.launches.fed.insert(reader, (op.time, id));
     }
     if launched.is_server_again() || launched.is_helper() {
         hits.retain(|hit| hit.severity > crate::Severity::Low);
@@ -335,31 +341,26 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
 fn pumped(world: &World, reader: u32, id: u64, line: &str, op: Op) -> Option<Hit> {
     let incident = world.launches.incidents.get(&id)?;
     let beside = incident.connected.as_ref().map(|to| (to.clone(), "a program beside it"));
-    let by_server = world.launches.connects.get(&incident.forker);
+    let by_server = world.launches.connects.get(&reader);
     let by_server = by_server
         .filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000)
-        .map(|(_, to)| (to.clone(), "the thread that launched it"));
+        .map(|(_, to)| (to.clone(), "its server"));
     let (to, whom) = beside.or(by_server)?;
-    Some(remote_shell::hit(
+    Some(on_pipes(line, whom, &to))
+}
+
+fn on_pipes(line: &str, whom: &str, to: &str) -> Hit {
+    remote_shell::hit(
         format!("ran `{line}` on pipes while it talks to {to}"),
-        format!("it takes commands from a pipe, and {whom} (of pid {reader}) had connected to {to}"),
+        format!("a shell takes its commands from a pipe, and {whom} has connected to {to}"),
         crate::Confidence::Probable,
-    ))
+    )
 }
 
 /// A thread begins to connect.
 pub fn connects(world: &mut World, sock: &Sock, op: Op) {
     let to = crate::exchange::Endpoints::tcp(sock).map(|ends| ends.remote.to_string()).unwrap_or_default();
-    let launches = &mut world.launches;
-    let Some((line, incident)) = launches.line(op.pid) else {
-        if world.tasks.served(op.pid).is_some() {
-            if launches.connects.len() >= MAX_CONNECTS {
-                launches.connects.clear();
-            }
-            launches.connects.insert(op.tid, (op.time, to));
-        }
-        return;
-    };
+    let Some((line, incident)) = world.launches.line(op.pid) else { return server_connects(world, to, op) };
     let Some(program) = line.program.clone() else { return };
     incident.add(op.time, format!("pid {} `{}` connects to {to}", op.pid, program.line));
     incident.connected = Some(to.clone());
@@ -370,16 +371,27 @@ pub fn connects(world: &mut World, sock: &Sock, op: Op) {
             format!("the shell itself connects to {to}"),
             crate::Confidence::Confirmed,
         ))
-    } else if incident.fed {
-        Some(remote_shell::hit(
-            format!("ran a shell on pipes beside `{}`, which connects to {to}", program.line),
-            format!("a shell takes commands from a pipe while a program beside it connects to {to}"),
-            crate::Confidence::Probable,
-        ))
     } else {
-        None
+        incident.fed.then(|| on_pipes("a shell", "a program beside it", &to))
     };
-    told_more(world, hit, op);
+    let id = line.incident;
+    told_more(world, id, hit, op);
+}
+
+/// A thread of a server begins to connect: the shell that it has just launched may be meant for that.
+fn server_connects(world: &mut World, to: String, op: Op) {
+    if world.tasks.served(op.pid).is_none() {
+        return;
+    }
+    let launches = &mut world.launches;
+    let fed = launches.fed.remove(&op.pid).filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000);
+    if let Some((_, id)) = fed {
+        return told_more(world, id, Some(on_pipes("a shell", "its server", &to)), op);
+    }
+    if launches.connects.len() >= MAX_SERVERS {
+        launches.connects.clear();
+    }
+    launches.connects.insert(op.pid, (op.time, to));
 }
 
 /// A process begins to listen.
@@ -395,14 +407,14 @@ pub fn listens(world: &mut World, sock: &Sock, op: Op) {
             crate::Confidence::Probable,
         )
     });
-    told_more(world, hit, op);
+    let id = line.incident;
+    told_more(world, id, hit, op);
 }
 
-/// A process did something else than to execute a program.
-fn told_more(world: &mut World, hit: Option<Hit>, op: Op) {
+/// Something else was done than to execute a program.
+fn told_more(world: &mut World, id: u64, hit: Option<Hit>, op: Op) {
     let now = world.now;
-    let Some((line, incident)) = world.launches.line(op.pid) else { return };
-    let id = line.incident;
+    let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
     if let Some(hit) = hit {
         incident.add(op.time, hit.fact.clone());
         incident.hit_again(hit);

@@ -28,7 +28,8 @@ const INTERPRETERS: &[(&str, &[&str])] = &[
     ("expect", &["-c"]),
     ("osascript", &["-e"]),
 ];
-/// Programs that tell an intruder who and where he is.
+/// Programs that tell an intruder who and where he is. Those that also tell an application how its host does (`ps`,
+/// `df`, `hostname`) are none.
 const RECONNAISSANCE: &[&str] = &[
     "id",
     "whoami",
@@ -40,7 +41,6 @@ const RECONNAISSANCE: &[&str] = &[
     "logname",
     "groups",
     "uname",
-    "hostname",
     "hostnamectl",
     "ifconfig",
     "ip",
@@ -48,23 +48,9 @@ const RECONNAISSANCE: &[&str] = &[
     "route",
     "netstat",
     "ss",
-    "ps",
-    "pstree",
-    "lsof",
-    "env",
     "printenv",
-    "getent",
-    "sudo",
-    "crontab",
-    "dmesg",
-    "mount",
-    "findmnt",
-    "lscpu",
     "capsh",
     "nmap",
-    "dig",
-    "nslookup",
-    "host",
     "tcpdump",
 ];
 /// What one types into a shell, and what brings more in: applications do without.
@@ -112,10 +98,13 @@ const SESSION: &[&str] = &[
     "script",
     "gdb",
     "strace",
-    "history",
+    "ps",
+    "env",
+    "hostname",
+    "lsof",
+    "crontab",
     "export",
     "eval",
-    "exec",
     "source",
     ".",
 ];

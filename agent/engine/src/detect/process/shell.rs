@@ -36,9 +36,11 @@ impl Script {
     /// The programs that it runs, as far as their names stand there.
     pub fn programs(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.commands.iter().filter_map(|command| {
-            // `NAME=value program`
-            let assignments = command.words.iter().take_while(|word| is_assignment(word)).count();
-            let (program, args) = command.words[assignments..].split_first()?;
+            // `NAME=value exec program`
+            let before =
+                |word: &&String| is_assignment(word) || matches!(word.as_str(), "exec" | "command" | "time");
+            let before = command.words.iter().take_while(before).count();
+            let (program, args) = command.words[before..].split_first()?;
             Some((program.as_str(), args))
         })
     }
@@ -219,6 +221,7 @@ mod tests {
             ("cd /repo && git pull", &["cd /repo", "git pull"], false),
             ("ps aux | grep x", &["ps aux", "grep x"], false),
             ("A=1 make;", &["make"], false),
+            ("exec 'git' 'log'", &["git log"], false),
             ("ping 1.1.1.1; id", &["ping 1.1.1.1", "id"], true),
             ("ping `id`", &["ping", "id"], true),
             ("ping $(id)", &["ping", "id"], true),

@@ -12,8 +12,8 @@ use super::{
 use crate::{Confidence, Severity, detect::Seen};
 use tracer_common::exec_flag;
 
-/// Folders in which whoever runs code can leave a file.
-const DROPS: &[&str] = &["/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/", "/proc/"];
+/// Folders that hold no file of an application: memory, and descriptors.
+const DROPS: &[&str] = &["/dev/shm/", "/run/shm/", "/dev/fd/", "/proc/"];
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
@@ -21,24 +21,15 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.below == Below::Same || launched.is_server_again() || launched.is_helper() {
         return None;
     }
-    let (kind, how) = match launched.program.kind {
-        Kind::Shell(told) => ("a shell", told),
-        Kind::Interpreter(told) => ("an interpreter", told),
-        Kind::Other => return None,
+    // RFC 3875: what a server is there to run.
+    if launched.flags & exec_flag::CGI != 0 && !launched.program.takes_orders() {
+        return None;
+    }
+    let kind = match launched.program.kind {
+        Kind::Shell(_) => "a shell",
+        _ => "an interpreter",
     };
-    let (severity, why) = match how {
-        Told::Input => (Severity::High, "it takes commands from its standard input"),
-        Told::Text(text) => match launched.program.kind {
-            Kind::Shell(_) => command(text),
-            _ => (Severity::High, "its code is an argument"),
-        },
-        Told::File(file) if DROPS.iter().any(|drop| file.starts_with(drop)) => {
-            (Severity::High, "it runs a file of a folder that everyone may write to")
-        }
-        // RFC 3875: what a server is there to run.
-        Told::File(_) if launched.flags & exec_flag::CGI != 0 => return None,
-        Told::File(_) => (Severity::Medium, "it runs a file"),
-    };
+    let (severity, why) = told(launched.program.kind)?;
     let severity = match launched.seen {
         Seen::Known => Severity::Low.min(severity),
         Seen::Cold | Seen::New => severity,
@@ -53,7 +44,25 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     })
 }
 
-/// How bad a command text is that nothing in a request explains.
+/// How bad what a shell or an interpreter is told to run is when nothing in a request explains it.
+pub fn told(kind: Kind<'_>) -> Option<(Severity, &'static str)> {
+    Some(match kind {
+        Kind::Other => return None,
+        Kind::Shell(Told::Text(text)) => command(text),
+        Kind::Interpreter(Told::Text(_)) => (Severity::High, "its code is an argument"),
+        Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input) => {
+            (Severity::High, "it takes commands from its standard input")
+        }
+        Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) => {
+            if DROPS.iter().any(|drop| file.starts_with(drop)) {
+                (Severity::High, "it runs a file that lies in memory")
+            } else {
+                (Severity::Medium, "it runs a file")
+            }
+        }
+    })
+}
+
 fn command(text: &str) -> (Severity, &'static str) {
     let script = Script::of(text);
     if script.elaborate {

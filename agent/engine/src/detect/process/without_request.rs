@@ -3,6 +3,7 @@
 use super::{
     launched::{Below, Hit, Launched, When},
     program::is_reconnaissance,
+    shell_in_request,
 };
 use crate::{Confidence, Severity, detect::Seen};
 
@@ -22,7 +23,11 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     // come that cannot be read, one of them may be open.
     let severity = match () {
         () if launched.seen == Seen::Known || launched.since_start => Severity::Low,
-        () if launched.unreadable => severity.min(Severity::Medium),
+        () if launched.unreadable => {
+            let told =
+                shell_in_request::told(launched.program.kind).map_or(Severity::Medium, |(told, _)| told);
+            severity.min(told)
+        }
         () if matches!(launched.below, Below::Deeper { ordered: false }) => severity.min(Severity::Medium),
         () => severity,
     };
