@@ -18,6 +18,10 @@ const READ_MS: u64 = 1_000;
 /// writes.
 const WORK_MS: u64 = 10_000;
 
+/// What a send to a closed socket fails with.
+const EPIPE: i32 = -32;
+const ECONNRESET: i32 = -104;
+
 /// A socket is muted again when so many records came though it was: more than are on their way when it was.
 const MUTE_AGAIN: u32 = 256;
 
@@ -152,7 +156,7 @@ impl Conn {
         }
         self.update(&data.sock);
         match u64::try_from(data.ret) {
-            Err(_) => self.failed_send(bytes, op, world),
+            Err(_) => self.failed_send(data.ret, bytes, op, world),
             Ok(0) => self.met_end(data, op, world),
             Ok(len) => {
                 self.bytes(data, len, bytes, op, world);
@@ -204,10 +208,14 @@ impl Conn {
         }
     }
 
-    fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
+    fn failed_send(&mut self, error: i32, bytes: &[u8], op: Op, world: &mut World) {
         world.stats.failed_sends += 1;
+        // No hook tells the end of a unix socket, but who writes to one that is closed hears of it.
+        if self.sock.family == AF_UNIX && matches!(error, EPIPE | ECONNRESET) {
+            self.gone(op, false, world.now);
+        }
         self.conversation.failed_send(bytes, op, world);
-        if self.gone.is_some() {
+        if self.gone.is_some() && self.conversation.is_done_with(bytes) {
             self.conversation.ended(direction::SEND, None, op.time, world);
         }
     }

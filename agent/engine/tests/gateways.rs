@@ -233,6 +233,53 @@ fn in_flight_to_the_end_of_the_request() {
     assert_eq!(places(s.settle()), ["SERVER GET /a 200 @20", "INTERNAL id = 0 @20 < SERVER /a by only"]);
 }
 
+/// PHP says that it is done with a request of which nobody wants to know, and goes on to the next.
+#[test]
+fn in_flight_though_nobody_hears() {
+    for unix in [true, false] {
+        let mut s = Scene::new();
+        let conn = if unix { s.unix() } else { s.accept(9000) };
+        if unix {
+            s.unix_seen(conn, Server, W);
+        }
+        s.received(W, conn, Server, &fastcgi("/a", &[]));
+        if !unix {
+            s.reset(conn, Server);
+        }
+        let part = String::from_utf8(output("")).expect("ASCII");
+        s.failed_send(W, conn, Server, 32, &part);
+        s.wait(3_000);
+        s.fork(W, 40);
+        s.exec(Thread(40, 40), &["id"]);
+        s.exit(40, 0);
+        s.failed_send(W, conn, Server, 32, &(part + &String::from_utf8(end()).expect("ASCII")));
+        let next = s.accept(9000);
+        s.received(W, next, Server, &fastcgi("/b", &[]));
+        s.fork(W, 41);
+        s.exec(Thread(41, 41), &["id"]);
+        s.exit(41, 0);
+        s.sent(W, next, Server, &answered(""));
+        let expected = [
+            "SERVER GET /a !no_response @20",
+            "INTERNAL id = 0 @20 < SERVER /a by only",
+            "SERVER GET /b 200 @20",
+            "INTERNAL id = 0 @20 < SERVER /b by only",
+        ];
+        assert_eq!(places(s.settle()), expected, "over a unix socket: {unix}");
+    }
+}
+
+/// No hook tells that a unix socket is closed; who writes to it finds out.
+#[test]
+fn a_client_that_is_gone() {
+    let mut s = Scene::new();
+    let conn = s.unix();
+    s.unix_seen(conn, Server, W);
+    s.recv(W, conn, Server, &get("/a"));
+    s.failed_send(W, conn, Server, 32, &answer(200, ""));
+    assert_eq!(s.settle(), ["SERVER GET /a !no_response @20"]);
+}
+
 #[test]
 fn workers_at_the_same_time() {
     let mut s = Scene::new();

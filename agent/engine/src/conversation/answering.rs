@@ -5,8 +5,10 @@ use crate::{
     Time,
     budget::ALLOCATION,
     exchange::{Exchange, Problem, Side},
+    fastcgi,
     graph::NodeId,
     http1::{Event, Guess, Head, Role},
+    protocol::Protocol,
     world::{Op, World},
 };
 
@@ -162,6 +164,12 @@ impl Conversation {
         if let Some(at) = self.over {
             self.no_more_responses(None, at, world);
         }
+    }
+
+    /// Whether who failed to send these bytes has nothing more to say: in FastCGI he tells when he is done with a
+    /// request, though nobody hears it.
+    pub fn is_done_with(&self, bytes: &[u8]) -> bool {
+        self.protocol != Some(Protocol::FastCgi) || fastcgi::ends_request(bytes)
     }
 
     /// One direction has ended, at `at`, as `op` noticed.

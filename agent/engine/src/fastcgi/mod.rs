@@ -26,4 +26,4 @@ mod tests;
 
 pub use params::MAX_PARAMS;
 pub use parser::Parser;
-pub use record::{looks_like_request, looks_like_response};
+pub use record::{ends_request, looks_like_request, looks_like_response};

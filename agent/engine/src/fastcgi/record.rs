@@ -68,6 +68,13 @@ pub fn looks_like_response(bytes: &[u8]) -> Guess {
     looks_like(bytes, |kind| matches!(kind, Kind::Stdout | Kind::Stderr | Kind::EndRequest))
 }
 
+/// Whether these bytes end with the end of a request.
+#[must_use]
+pub fn ends_request(bytes: &[u8]) -> bool {
+    let record = bytes.len().checked_sub(2 * HEADER).and_then(|at| bytes[at..].first_chunk());
+    record.and_then(|header| Record::read(*header)).is_some_and(|record| record.kind == Kind::EndRequest)
+}
+
 /// `reserved` is zero in all records that are sent, so that eight bytes say enough.
 fn looks_like(bytes: &[u8], wanted: impl Fn(Kind) -> bool) -> Guess {
     match bytes.first_chunk::<HEADER>() {
