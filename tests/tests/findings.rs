@@ -245,6 +245,6 @@ fn the_pretty_view_shows_a_finding_and_its_trace() -> Result<()> {
     daemon.signal(Signal::INT)?;
     let status = daemon.wait_end()?;
     ensure!(status.code() == Some(4), "{status}: {}", daemon.stderr());
-    ensure!(daemon.stdout().lines().last().is_some_and(|line| line.contains(" findings")), "{text}");
+    ensure!(daemon.stdout().lines().last().is_some_and(|line| line.contains(" finding")), "{text}");
     Ok(())
 }
