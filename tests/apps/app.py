@@ -102,6 +102,8 @@ LAUNCHES = {
     "launch-id": lambda _: subprocess.run(["sh", "-c", "id"], stdout=subprocess.DEVNULL, check=True),
     "launch-fails": lambda _: subprocess.run(["sh", "-c", "exit 3"], check=False),
     "launch-says": lambda say: subprocess.run(["sh", "-c", f": {say}"], check=True),
+    "launch-shell": lambda say: subprocess.run(["sh", "-c", say], stdout=subprocess.DEVNULL, check=True),
+    "launch-many": lambda say: [subprocess.run(["true"], check=True) for _ in range(int(say))],
     "launch-system": lambda say: os.system(f": {say}"),
     "launch-detached": double_fork,
 }

@@ -72,6 +72,55 @@ fn descriptors_user_and_cgroup() -> Result<()> {
     Ok(())
 }
 
+/// What an environment says of who launched an image; what lies behind a long variable counts as well.
+#[test]
+fn environments() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("environments.trc");
+    let library = stage.path("none.so");
+    fs::write(&library, "")?;
+    let long = "x".repeat(3000);
+    let recorder = Recorder::start(&stage, &file)?;
+    let launch = |variables: &[(&str, &str)]| {
+        run(Command::new("/bin/true").env_clear().envs(variables.iter().copied()).stderr(Stdio::null()))
+    };
+    let library = library.to_str().context("a path")?;
+    let preloaded = launch(&[("AAA", &long), ("LD_PRELOAD", library)])?;
+    let audited = launch(&[("LD_AUDIT", library)])?;
+    let script = launch(&[("GATEWAY_INTERFACE", "CGI/1.1"), ("LD_PRELOADED", "1"), ("X", "LD_PRELOAD=1")])?;
+    let emptied = launch(&[("LD_PRELOAD", "")])?;
+    let many: Vec<_> = (0..500).map(|n| (format!("N{n}"), n.to_string())).collect();
+    let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let crowded = launch(&many)?;
+    recorder.stop()?;
+    let flags = |pid| exec_of(&file, pid).map(|exec| exec.flags);
+    ensure!(flags(preloaded)? == exec_flag::PRELOAD);
+    ensure!(flags(audited)? == exec_flag::PRELOAD);
+    ensure!(flags(script)? == exec_flag::CGI);
+    ensure!(flags(emptied)? == 0);
+    ensure!(flags(crowded)? == exec_flag::ENVIRONMENT_CUT);
+    Ok(())
+}
+
+/// A process begins to listen, in its own name.
+#[test]
+fn listeners() -> Result<()> {
+    let stage = Stage::new()?;
+    let file = stage.path("listeners.trc");
+    let recorder = Recorder::start(&stage, &file)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    recorder.stop()?;
+    let pid = std::process::id();
+    let listens = records(&fs::read(&file)?)?.into_iter().filter_map(|record| {
+        let (state, _) = TcpState::read_from_prefix(&record).ok()?;
+        (state.header.kind == kind::TCP_STATE && state.new == tcp_state::LISTEN).then_some(state)
+    });
+    let own = listens.filter(|state| state.header.pid == pid && state.sock.local_port == port).count();
+    ensure!(own == 1, "{own} records of a listener on port {port}");
+    Ok(())
+}
+
 /// An image without a name, in memory or on a disk.
 #[test]
 fn images_without_a_file() -> Result<()> {

@@ -1,5 +1,5 @@
-//! A small real stack to see tracer at work: a client asks nginx, nginx asks Werkzeug, whose handler asks
-//! another handler and launches a shell. Everything it starts it stops, however it ends.
+//! A small real stack to see tracer at work: a client asks nginx, nginx asks Werkzeug. Everything it starts it
+//! stops, however it ends.
 
 use crate::process::{Background, interrupt_flag, is_root, pause, privileged, say, wait_for};
 use crate::project::{Profile, Project};
@@ -12,18 +12,43 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const APP: &str = include_str!("demo/app.py");
 const NGINX: &str = include_str!("demo/nginx.conf");
 const PROGRAMS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("python3", "python3")];
 
-/// Requests of the client, and the time between them: long enough to read what is shown of one.
-const REQUESTS: [&str; 4] = ["/order?item=7", "/stock?item=7", "/cart", "/order?item=8"];
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scene {
+    /// A shop, whose handler asks another handler and launches a shell
+    Shop,
+    /// A page that runs what it is asked to
+    Webshell,
+}
+
+impl Scene {
+    /// The application.
+    const fn app(self) -> &'static str {
+        match self {
+            Self::Shop => include_str!("demo/app.py"),
+            Self::Webshell => include_str!("demo/shell.py"),
+        }
+    }
+
+    /// Requests of the client.
+    const fn requests(self) -> &'static [&'static str] {
+        match self {
+            Self::Shop => &["/order?item=7", "/stock?item=7", "/cart", "/order?item=8"],
+            Self::Webshell => &["/", "/ping?host=shop.example", "/ping?host=shop.example;id;uname%20-a"],
+        }
+    }
+}
+
+/// Time between requests: long enough to read what is shown of one.
 const BETWEEN: Duration = Duration::from_secs(2);
 /// How long tracing runs: all requests, time to load before them and to see the last one end.
 const TRACING: Duration = Duration::from_secs(12);
 
 /// Sets up, builds, starts the stack and shows what tracer sees of it.
-pub fn demo(project: &Project) -> Result<()> {
+pub fn demo(project: &Project, scene: Scene) -> Result<()> {
     test::can_trace()?;
     packages::install_programs(&PROGRAMS)?;
     let venv = venv::install(project)?;
@@ -32,13 +57,13 @@ pub fn demo(project: &Project) -> Result<()> {
     let interrupted = interrupt_flag()?;
     let directory = Directory::new()?;
     let port = free_port()?;
-    let _servers = start_servers(&directory, &venv, port)?;
-    show(&tracer, port, &interrupted)
+    let _servers = start_servers(&directory, &venv, port, scene)?;
+    show(&tracer, port, scene, &interrupted)
 }
 
-fn start_servers(directory: &Directory, venv: &Path, port: u16) -> Result<[Background; 2]> {
+fn start_servers(directory: &Directory, venv: &Path, port: u16, scene: Scene) -> Result<[Background; 2]> {
     let behind = free_port()?;
-    let app = directory.write("app.py", APP)?;
+    let app = directory.write("app.py", scene.app())?;
     let python = directory.start_server(
         "Werkzeug",
         Command::new(venv.join("bin/python")).arg(app).arg(behind.to_string()),
@@ -50,13 +75,13 @@ fn start_servers(directory: &Directory, venv: &Path, port: u16) -> Result<[Backg
     Ok([nginx, python])
 }
 
-fn show(tracer: &Path, port: u16, interrupted: &AtomicBool) -> Result<()> {
+fn show(tracer: &Path, port: u16, scene: Scene, interrupted: &AtomicBool) -> Result<()> {
     let (port_text, time) = (port.to_string(), format!("{}s", TRACING.as_secs()));
     let arguments = ["watch", "--port", &port_text, "--for", &time];
     let sudo = if is_root() { "" } else { "sudo " };
     say(&format!("running `{sudo}tracer {}`; Ctrl-C ends it earlier", arguments.join(" ")));
     let mut tracer = Background::start("tracer", privileged(tracer).args(arguments))?;
-    for target in REQUESTS {
+    for target in scene.requests() {
         if !pause(BETWEEN, interrupted) || tracer.status()?.is_some() {
             break;
         }

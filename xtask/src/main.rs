@@ -45,7 +45,11 @@ enum Task {
         arguments: Vec<String>,
     },
     /// Build, then show tracer at work over a small stack: nginx, Werkzeug, a client
-    Demo,
+    Demo {
+        /// What to show
+        #[arg(value_enum, default_value_t = demo::Scene::Shop)]
+        scene: demo::Scene,
+    },
     /// Set up what the tests need and run all of them
     Test {
         /// Of the live tests only a few
@@ -99,7 +103,7 @@ fn perform(project: &Project, task: Task) -> Result<()> {
             // In place of this process: Ctrl-C, the terminal and the exit code are the tracer's own.
             Err(privileged(tracer).arg("watch").args(arguments).exec().into())
         }
-        Task::Demo => demo::demo(project),
+        Task::Demo { scene } => demo::demo(project, scene),
         Task::Test { quick } => test::test(project, quick),
         Task::Bench { rounds, seconds } => bench::bench(project, rounds, seconds),
         Task::Links { nginx } => links::links(project, nginx),
