@@ -124,7 +124,9 @@ impl Engine {
             truncated: self.world.graph.stats.truncated + self.world.tasks.truncated,
             late_links: self.world.graph.stats.late_links,
             causes_gone: self.world.graph.stats.causes_gone,
-            forgotten_tasks: self.world.tasks.forgotten + self.world.causes.threads.forgotten,
+            forgotten_tasks: self.world.tasks.forgotten
+                + self.world.causes.threads.forgotten
+                + self.world.launches.forgotten,
             undecided_causes: self.world.causes.undecided,
             unlearned: self.world.baseline.unlearned,
             ..self.world.stats

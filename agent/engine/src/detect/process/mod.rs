@@ -8,10 +8,14 @@
 //! is known, and about the first of them all when a server launches the same again and again without one.
 
 mod command_from_request;
+mod decode;
 mod fileless;
 mod in_request;
 mod incident;
 mod launched;
+mod launches;
+mod names;
+mod network;
 mod preload;
 mod program;
 mod pty_shell;
@@ -33,30 +37,19 @@ use crate::{
 use command_from_request::{Order, order};
 use incident::{Incident, Line, Program as Known};
 use launched::{Below, Hit, Launched, When};
+pub use launches::Launches;
+pub use network::{connects, listens};
 use program::Program;
-use requests::Requests;
-use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::{BTreeMap, BTreeSet};
-use tracer_common::{Exec, Exit, Sock};
+use rustc_hash::FxHashSet;
+use tracer_common::{Exec, Exit};
 use twox_hash::XxHash3_64;
 
-/// Most processes below servers that are followed: as many as are known at all. More are not, which is counted.
-const MAX_LINES: usize = 16_384;
-/// Most incidents; past it the oldest is forgotten, which is counted.
-const MAX_INCIDENTS: usize = 4096;
 /// Open requests that a launch is compared with, the newest first.
 const MAX_COMPARED: usize = 16;
-/// Programs that are remembered of processes that have not read a request yet; past it all are forgotten.
-const MAX_EARLY: usize = 8192;
-/// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
-const MAX_SERVERS: usize = 4096;
 /// How long what caused a launch may stay undecided, or its server unknown, before it is told.
 const DECIDE_MS: u64 = 1_000;
 /// How often that is looked at.
 const LOOK_MS: u64 = 50;
-/// A shell on pipes whose server connected so shortly before is meant for that connection.
-const PUMP_MS: u64 = 5_000;
-
 /// The rules.
 const RULES: &[fn(&Launched<'_>) -> Option<Hit>] = &[
     command_from_request::judge,
@@ -68,96 +61,6 @@ const RULES: &[fn(&Launched<'_>) -> Option<Hit>] = &[
     pty_shell::judge,
     preload::judge,
 ];
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct Launches {
-    /// By process.
-    lines: FxHashMap<u32, Line>,
-    incidents: BTreeMap<u64, Incident>,
-    due: BTreeSet<(Time, u64)>,
-    requests: Requests,
-    /// What was launched by whom before that had read a request.
-    early: FxHashSet<(u32, u64)>,
-    /// What servers connected to last.
-    connects: FxHashMap<u32, (Time, String)>,
-    /// The last shell on pipes that each of them launched.
-    fed: FxHashMap<u32, (Time, u64)>,
-    /// What was first launched without a request, by server and program.
-    series: FxHashMap<(u32, u64), NodeId>,
-    next: u64,
-    /// Processes and incidents that were not followed for want of room.
-    pub forgotten: u64,
-}
-
-impl Launches {
-    /// When something is due.
-    pub fn deadline(&self) -> Option<Time> {
-        self.due.first().map(|(time, _)| *time)
-    }
-
-    /// The process has read a request: from now on it is a server of its own.
-    pub fn serves(&mut self, pid: u32) {
-        self.leave(pid);
-    }
-
-    /// The open requests that say what a process just executed, with the bits that says.
-    pub fn named(&self, pid: u32) -> Vec<(NodeId, f64)> {
-        self.lines.get(&pid).map_or_else(Vec::new, |line| line.named.clone())
-    }
-
-    fn open(&mut self, incident: Incident) -> u64 {
-        if self.incidents.len() >= MAX_INCIDENTS
-            && let Some((oldest, _)) = self.incidents.pop_first()
-        {
-            self.forgotten += 1;
-            self.lines.retain(|_, line| line.incident != oldest);
-        }
-        self.next += 1;
-        self.incidents.insert(self.next, incident);
-        self.next
-    }
-
-    fn enter(&mut self, pid: u32, line: Line) {
-        self.leave(pid);
-        if self.lines.len() >= MAX_LINES {
-            self.forgotten += 1;
-            return;
-        }
-        if let Some(incident) = self.incidents.get_mut(&line.incident) {
-            incident.alive += 1;
-            self.lines.insert(pid, line);
-        }
-    }
-
-    fn leave(&mut self, pid: u32) -> Option<Line> {
-        let line = self.lines.remove(&pid)?;
-        if let Some(incident) = self.incidents.get_mut(&line.incident) {
-            incident.alive -= 1;
-            if incident.is_over() {
-                self.incidents.remove(&line.incident);
-            }
-        }
-        Some(line)
-    }
-
-    fn line(&mut self, pid: u32) -> Option<(&mut Line, &mut Incident)> {
-        let line = self.lines.get_mut(&pid)?;
-        let incident = self.incidents.get_mut(&line.incident)?;
-        Some((line, incident))
-    }
-
-    /// Something was added to an incident: it is told soon, or again.
-    fn schedule(&mut self, id: u64, at: Time) {
-        if let Some(incident) = self.incidents.get_mut(&id)
-            && incident.due.is_none()
-            && incident.worst.is_some()
-        {
-            incident.due = Some(at);
-            self.due.insert((at, id));
-        }
-    }
-}
 
 /// A process was forked, for what `origin` says.
 pub fn forked(world: &mut World, child: u32, origin: &Origin, op: Op) {
@@ -234,11 +137,7 @@ fn early(world: &mut World, image: &Image) {
     if world.tasks.served(image.parent_pid).is_some() {
         return;
     }
-    let early = &mut world.launches.early;
-    if early.len() >= MAX_EARLY {
-        early.clear();
-    }
-    early.insert((image.parent_pid, kind_of(image)));
+    world.launches.early(image.parent_pid, kind_of(image));
 }
 
 /// What is launched, whatever its arguments say.
@@ -292,11 +191,8 @@ pub fn executed(world: &mut World, exec: &Exec, image: &Image, launch: Option<No
     let mut hits: Vec<Hit> = RULES.iter().filter_map(|rule| rule(&launched)).collect();
     let fed = program.reads_commands() && launched.is_fed();
     if fed {
-        hits.extend(pumped(world, reader, id, &text, op));
-        if world.launches.fed.len() >= MAX_SERVERS {
-            world.launches.fed.clear();
-        }
-        world.launches.fed.insert(reader, (op.time, id));
+        hits.extend(network::pumped(world, reader, id, &text, op));
+        world.launches.feeds(reader, op.time, id);
     }
     if launched.is_server_again() || launched.is_helper() {
         hits.retain(|hit| hit.severity > crate::Severity::Low);
@@ -334,92 +230,6 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
         fileless: None,
     };
     launched::line(&image)
-}
-
-/// A shell that takes its commands from a pipe, while its server, or a program beside it, has just connected to
-/// someone.
-fn pumped(world: &World, reader: u32, id: u64, line: &str, op: Op) -> Option<Hit> {
-    let incident = world.launches.incidents.get(&id)?;
-    let beside = incident.connected.as_ref().map(|to| (to.clone(), "a program beside it"));
-    let by_server = world.launches.connects.get(&reader);
-    let by_server = by_server
-        .filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000)
-        .map(|(_, to)| (to.clone(), "its server"));
-    let (to, whom) = beside.or(by_server)?;
-    Some(on_pipes(line, whom, &to))
-}
-
-fn on_pipes(line: &str, whom: &str, to: &str) -> Hit {
-    remote_shell::hit(
-        format!("ran `{line}` on pipes while it talks to {to}"),
-        format!("a shell takes its commands from a pipe, and {whom} has connected to {to}"),
-        crate::Confidence::Probable,
-    )
-}
-
-/// A thread begins to connect.
-pub fn connects(world: &mut World, sock: &Sock, op: Op) {
-    let to = crate::exchange::Endpoints::tcp(sock).map(|ends| ends.remote.to_string()).unwrap_or_default();
-    let Some((line, incident)) = world.launches.line(op.pid) else { return server_connects(world, to, op) };
-    let Some(program) = line.program.clone() else { return };
-    incident.add(op.time, format!("pid {} `{}` connects to {to}", op.pid, program.line));
-    incident.connected = Some(to.clone());
-    let hit = if program.shell {
-        // Other programs have the network; a shell has it only as a redirection, `/dev/tcp`.
-        Some(remote_shell::hit(
-            format!("ran `{}`, which connects to {to} itself", program.line),
-            format!("the shell itself connects to {to}"),
-            crate::Confidence::Confirmed,
-        ))
-    } else {
-        incident.fed.then(|| on_pipes("a shell", "a program beside it", &to))
-    };
-    let id = line.incident;
-    told_more(world, id, hit, op);
-}
-
-/// A thread of a server begins to connect: the shell that it has just launched may be meant for that.
-fn server_connects(world: &mut World, to: String, op: Op) {
-    if world.tasks.served(op.pid).is_none() {
-        return;
-    }
-    let launches = &mut world.launches;
-    let fed = launches.fed.remove(&op.pid).filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000);
-    if let Some((_, id)) = fed {
-        return told_more(world, id, Some(on_pipes("a shell", "its server", &to)), op);
-    }
-    if launches.connects.len() >= MAX_SERVERS {
-        launches.connects.clear();
-    }
-    launches.connects.insert(op.pid, (op.time, to));
-}
-
-/// A process begins to listen.
-pub fn listens(world: &mut World, sock: &Sock, op: Op) {
-    let Some((line, incident)) = world.launches.line(op.pid) else { return };
-    let Some(program) = line.program.clone() else { return };
-    let port = sock.local_port;
-    incident.add(op.time, format!("pid {} `{}` listens on port {port}", op.pid, program.line));
-    let hit = (program.shell || program.ordered || incident.fed).then(|| {
-        remote_shell::hit(
-            format!("ran `{}`, which listens on port {port}", program.line),
-            format!("what was told to run by its arguments or its input listens on port {port}"),
-            crate::Confidence::Probable,
-        )
-    });
-    let id = line.incident;
-    told_more(world, id, hit, op);
-}
-
-/// Something else was done than to execute a program.
-fn told_more(world: &mut World, id: u64, hit: Option<Hit>, op: Op) {
-    let now = world.now;
-    let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
-    if let Some(hit) = hit {
-        incident.add(op.time, hit.fact.clone());
-        incident.hit_again(hit);
-    }
-    world.launches.schedule(id, now);
 }
 
 /// A process ended.

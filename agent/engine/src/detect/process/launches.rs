@@ -1,0 +1,135 @@
+//! The tables: who is below which server, and what it is part of.
+
+use super::{
+    incident::{Incident, Line},
+    requests::Requests,
+};
+use crate::{Time, graph::NodeId};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most processes below servers that are followed: as many as are known at all. More are not, which is counted.
+const MAX_LINES: usize = 16_384;
+/// Most incidents; past it the oldest is forgotten, which is counted.
+const MAX_INCIDENTS: usize = 4096;
+/// Programs that are remembered of processes that have not read a request yet; past it all are forgotten.
+const MAX_EARLY: usize = 8192;
+/// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
+const MAX_SERVERS: usize = 4096;
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Launches {
+    /// By process.
+    pub(super) lines: FxHashMap<u32, Line>,
+    pub(super) incidents: BTreeMap<u64, Incident>,
+    pub(super) due: BTreeSet<(Time, u64)>,
+    pub(super) requests: Requests,
+    /// What was launched by whom before that had read a request.
+    pub(super) early: FxHashSet<(u32, u64)>,
+    /// What servers connected to last.
+    pub(super) connects: FxHashMap<u32, (Time, String)>,
+    /// The last shell on pipes that each of them launched.
+    pub(super) fed: FxHashMap<u32, (Time, u64)>,
+    /// What was first launched without a request, by server and program.
+    pub(super) series: FxHashMap<(u32, u64), NodeId>,
+    pub(super) next: u64,
+    /// Processes and incidents that were not followed for want of room.
+    pub forgotten: u64,
+}
+
+impl Launches {
+    /// When something is due.
+    pub fn deadline(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// The process has read a request: from now on it is a server of its own.
+    pub fn serves(&mut self, pid: u32) {
+        self.leave(pid);
+    }
+
+    /// The open requests that say what a process just executed, with the bits that says.
+    pub fn named(&self, pid: u32) -> Vec<(NodeId, f64)> {
+        self.lines.get(&pid).map_or_else(Vec::new, |line| line.named.clone())
+    }
+
+    /// An incident begins.
+    pub(super) fn open(&mut self, incident: Incident) -> u64 {
+        if self.incidents.len() >= MAX_INCIDENTS
+            && let Some((oldest, _)) = self.incidents.pop_first()
+        {
+            self.forgotten += 1;
+            self.lines.retain(|_, line| line.incident != oldest);
+        }
+        self.next += 1;
+        self.incidents.insert(self.next, incident);
+        self.next
+    }
+
+    /// A process becomes part of one.
+    pub(super) fn enter(&mut self, pid: u32, line: Line) {
+        self.leave(pid);
+        if self.lines.len() >= MAX_LINES {
+            self.forgotten += 1;
+            return;
+        }
+        if let Some(incident) = self.incidents.get_mut(&line.incident) {
+            incident.alive += 1;
+            self.lines.insert(pid, line);
+        }
+    }
+
+    /// A process is part of none any more.
+    pub(super) fn leave(&mut self, pid: u32) -> Option<Line> {
+        let line = self.lines.remove(&pid)?;
+        if let Some(incident) = self.incidents.get_mut(&line.incident) {
+            incident.alive -= 1;
+            if incident.is_over() {
+                self.incidents.remove(&line.incident);
+            }
+        }
+        Some(line)
+    }
+
+    /// A process, and what it is part of.
+    pub(super) fn line(&mut self, pid: u32) -> Option<(&mut Line, &mut Incident)> {
+        let line = self.lines.get_mut(&pid)?;
+        let incident = self.incidents.get_mut(&line.incident)?;
+        Some((line, incident))
+    }
+
+    /// Something was added to an incident: it is told soon, or again.
+    pub(super) fn schedule(&mut self, id: u64, at: Time) {
+        if let Some(incident) = self.incidents.get_mut(&id)
+            && incident.due.is_none()
+            && incident.worst.is_some()
+        {
+            incident.due = Some(at);
+            self.due.insert((at, id));
+        }
+    }
+
+    /// A process launched a program before it has read any request.
+    pub(super) fn early(&mut self, pid: u32, kind: u64) {
+        if self.early.len() >= MAX_EARLY {
+            self.early.clear();
+        }
+        self.early.insert((pid, kind));
+    }
+
+    /// A server connects to someone.
+    pub(super) fn connected(&mut self, server: u32, at: Time, to: String) {
+        if self.connects.len() >= MAX_SERVERS {
+            self.connects.clear();
+        }
+        self.connects.insert(server, (at, to));
+    }
+
+    /// A server launched a shell on pipes.
+    pub(super) fn feeds(&mut self, server: u32, at: Time, incident: u64) {
+        if self.fed.len() >= MAX_SERVERS {
+            self.fed.clear();
+        }
+        self.fed.insert(server, (at, incident));
+    }
+}
