@@ -2,6 +2,7 @@
 
 use crate::budget::{ALLOCATION, Shrink};
 use tracer_common::{Exec, exec_flag};
+use twox_hash::XxHash3_64;
 
 /// Most images of one process that are kept; a process that execs more often keeps its first ones.
 const MAX_IMAGES: usize = 8;
@@ -76,6 +77,11 @@ impl Image {
     fn footprint(&self) -> usize {
         let args = self.args.iter().map(|arg| size_of::<String>() + ALLOCATION + arg.len());
         size_of::<Self>() + self.file.len() + self.comm.len() + args.sum::<usize>()
+    }
+
+    /// A hash of its arguments: whoever has the same runs the same command line.
+    pub fn itself(&self) -> u64 {
+        XxHash3_64::oneshot(self.args.join("\0").as_bytes())
     }
 
     /// What a record says of an image.

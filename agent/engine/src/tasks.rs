@@ -55,6 +55,8 @@ pub struct Stamp {
     pub flags: u32,
     /// Devices on descriptors 0, 1 and 2.
     pub devices: [u32; 3],
+    /// A hash of its arguments: [`Image::itself`].
+    pub itself: u64,
 }
 
 /// Requests that a process has read.
@@ -175,7 +177,8 @@ impl Tasks {
     pub fn executed(&mut self, pid: u32, exec: &Exec, image: &Image, launch: Option<NodeId>) {
         let process = self.process(pid);
         let devices = exec.descriptors.map(|descriptor| descriptor.rdev);
-        (process.stamp, process.served) = (Some(Stamp { flags: exec.flags, devices }), None);
+        let stamp = Stamp { flags: exec.flags, devices, itself: image.itself() };
+        (process.stamp, process.served) = (Some(stamp), None);
         process.launch = launch;
         process.asked = false;
         self.learn(ProcessFacts {

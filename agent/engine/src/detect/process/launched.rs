@@ -121,7 +121,8 @@ impl Launched<'_> {
 
     /// Whether it is the server's own command line again: a worker, a reload, an upgrade.
     pub fn is_server_again(&self) -> bool {
-        !self.server.args.is_empty() && self.image.args == self.server.args
+        let seen = self.stamp.is_some_and(|stamp| stamp.itself == self.image.itself());
+        seen || !self.server.args.is_empty() && self.image.args == self.server.args
     }
 
     /// Whether it is what the server's own runtime runs as a helper.
@@ -133,7 +134,9 @@ impl Launched<'_> {
                 |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_owned();
             bare(a) == bare(b)
         };
-        self.program.text().is_some_and(super::program::is_multiprocessing) && alike(server, own)
+        // The form says it all where the server is not known yet.
+        let same = server.is_empty() || alike(server, own);
+        same && self.program.text().is_some_and(super::program::is_multiprocessing)
     }
 
     /// Which of the descriptors, in words.

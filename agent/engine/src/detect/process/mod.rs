@@ -153,7 +153,7 @@ pub fn executed(world: &mut World, exec: &Exec, image: &Image, launch: Option<No
     let kind = kind_of(image);
     let text = launched::line(image);
     let known = Known {
-        itself: XxHash3_64::oneshot(image.args.join("\0").as_bytes()),
+        itself: image.itself(),
         shell: matches!(program.kind, program::Kind::Shell(_)),
         ordered: program.takes_orders(),
         line: text.clone(),
