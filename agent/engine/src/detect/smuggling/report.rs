@@ -69,7 +69,8 @@ pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mu
     let title =
         format!("{} carried {}, which was answered within its answer", carrier.name(), request(carrier));
     let mut case = case(carrier, Confidence::Confirmed, title, ghost.op, world);
-    let text = format!("its answer has a second status line among its fields: {}", excerpt(line));
+    let text =
+        format!("its answer has a second status line among its fields: {}", excerpt(line.trim_ascii_end()));
     case.facts.push((ghost.op.time, text));
     case.attributes.extend(smuggled(carrier, Some(ghost.status)));
     case
