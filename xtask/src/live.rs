@@ -2,7 +2,8 @@
 
 use crate::process::{is_root, privileged};
 use crate::project::{Profile, Project};
-use crate::{build, packages, test, venv};
+use crate::venv::{self, Venv};
+use crate::{build, packages, test};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::process::Command;
@@ -25,11 +26,13 @@ const PROGRAMS: [(&str, &str); 8] = [
 pub fn cargo(project: &Project) -> Result<Command> {
     test::can_trace()?;
     packages::install_programs(&PROGRAMS)?;
-    let venv = venv::install(project)?;
+    let venv = venv::install(project, Venv::Tests)?;
+    let vulnerable = venv::install(project, Venv::Vulnerable)?;
     let tracer = build::build(project, Profile::Release)?;
     let settings = [
         ("TRACER_BIN", tracer.into_os_string()),
         ("TRACER_TEST_VENV", venv.into_os_string()),
+        ("TRACER_TEST_VULNERABLE_VENV", vulnerable.into_os_string()),
         // Each traces the whole machine, and the test process is a client in all of them.
         ("RUST_TEST_THREADS", "1".into()),
     ];

@@ -71,7 +71,7 @@ enum Task {
         #[arg(long)]
         nginx: bool,
     },
-    /// Write down anew which links the recordings of agent/tests/golden replay to
+    /// Write down anew what the recordings of agent/tests/golden replay to
     Golden {
         /// Make the recordings anew before, as a new wire version demands; as root or by sudo
         #[arg(long)]

@@ -22,15 +22,21 @@ pub fn free_port() -> Result<u16> {
 
 /// Asks a server on loopback by GET, on a connection of its own; returns the whole response.
 pub fn get(port: u16, target: &str) -> Result<String> {
+    ask(port, &format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"))
+}
+
+/// Sends a server on loopback these bytes, after which it is to close the connection; returns what it sent.
+pub fn ask(port: u16, request: &str) -> Result<String> {
     let mut response = String::new();
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .and_then(|mut connection| {
             connection.set_read_timeout(Some(PATIENCE))?;
-            let head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-            connection.write_all(head.as_bytes())?;
+            connection.write_all(request.as_bytes())?;
             connection.read_to_string(&mut response)
         })
-        .with_context(|| format!("no response to GET {target} from port {port}"))?;
+        .with_context(|| {
+            format!("no response to {} from port {port}", request.lines().next().unwrap_or_default())
+        })?;
     Ok(response)
 }
 

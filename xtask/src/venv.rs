@@ -1,4 +1,4 @@
-//! The Python environment of the live tests and the demonstration, as tests/requirements.txt says.
+//! The Python environments of the live tests and the demonstrations, as their files of requirements say.
 
 use crate::packages;
 use crate::process::{output, run, say};
@@ -8,12 +8,32 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Makes the environment, unless it is there with just these requirements; returns its directory.
-pub fn install(project: &Project) -> Result<PathBuf> {
-    let requirements = project.root.join("tests/requirements.txt");
+/// A Python environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Venv {
+    /// What is current.
+    Tests,
+    /// Old releases with known flaws, to attack on loopback.
+    Vulnerable,
+}
+
+impl Venv {
+    /// Its directory among the tools, and its file of requirements.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Tests => ("test-venv", "tests/requirements.txt"),
+            Self::Vulnerable => ("vulnerable-venv", "tests/requirements-vulnerable.txt"),
+        }
+    }
+}
+
+/// Makes an environment, unless it is there with just these requirements; returns its directory.
+pub fn install(project: &Project, venv: Venv) -> Result<PathBuf> {
+    let (directory, file) = venv.names();
+    let requirements = project.root.join(file);
     let text = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
-    let venv = project.tools().join("test-venv");
+    let venv = project.tools().join(directory);
     // Its scripts name their interpreter by the whole path, so it cannot be moved.
     let wanted = format!("# {}\n{text}", venv.display());
     // Written last: an environment without it is unfinished.
@@ -22,7 +42,7 @@ pub fn install(project: &Project) -> Result<PathBuf> {
         return Ok(venv);
     }
     install_venv_module()?;
-    say(&format!("installing tests/requirements.txt into {}", venv.display()));
+    say(&format!("installing {file} into {}", venv.display()));
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     run(Command::new(venv.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
