@@ -33,6 +33,13 @@ pub fn venv(program: &str) -> Result<PathBuf> {
     )
 }
 
+/// The same of the environment of releases with known flaws: `TRACER_TEST_VULNERABLE_VENV`, else
+/// `target/tools/vulnerable-venv`.
+pub fn vulnerable(program: &str) -> Result<PathBuf> {
+    let venv = from_environment("TRACER_TEST_VULNERABLE_VENV", "target/tools/vulnerable-venv");
+    existing(venv.join("bin").join(program), program)
+}
+
 /// The OTLP receiver that the package `rotel` brings along.
 pub fn rotel() -> Result<PathBuf> {
     let lib = from_environment("TRACER_TEST_VENV", "target/tools/test-venv").join("lib");

@@ -64,6 +64,20 @@ impl Server {
         truth::read(&self.log)
     }
 
+    /// How many requests it wrote down so far whose targets begin like this.
+    pub fn times_served(&self, target: &str) -> Result<usize> {
+        let needle = format!("\"{target}");
+        Ok(fs::read_to_string(&self.log)?.lines().filter(|line| line.contains(&needle)).count())
+    }
+
+    /// Waits until it wrote down one whose target begins like this.
+    pub fn wait_served(&mut self, target: &str) -> Result<()> {
+        let (log, needle) = (self.log.clone(), format!("\"{target}"));
+        self.daemon.wait_until(&format!("{target} in its log"), |_| {
+            fs::read_to_string(&log).is_ok_and(|text| text.contains(&needle))
+        })
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(stage: &Stage, name: &str, mut command: Command, address: Address) -> Result<Self> {
         let log = stage.path(&format!("{name}.log"));
@@ -133,6 +147,14 @@ pub fn unread(stage: &Stage) -> Result<Server> {
     let mut command = Command::new(environment::venv("python")?);
     command.arg(environment::app("unread.py")).arg(port.to_string());
     Server::start(stage, "unread", command, address)
+}
+
+/// A site under Werkzeug 3.0.1, which leaves content unread when it cannot encode its answer; see `greeting.py`.
+pub fn greeting(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::vulnerable("python")?);
+    command.arg(environment::app("greeting.py")).arg(port.to_string());
+    Server::start(stage, "greeting", command, address)
 }
 
 /// nginx that answers by itself.
