@@ -1,14 +1,16 @@
-//! Recordings of applications with many requests open: each must give the very links beside it. See
-//! `golden/README.md`.
+//! Recordings of real servers: each must give the very links and findings beside it. See `golden/README.md`.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 /// Set to `write`, what is found replaces what was expected: `cargo xtask golden` does.
 const WRITE: &str = "TRACER_GOLDEN";
+/// The servers' address; the port behind it is another one in each recording.
+const LOOPBACK: &str = "127.0.0.1:";
 
 fn recordings() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -19,13 +21,92 @@ fn recordings() -> Vec<PathBuf> {
     recordings
 }
 
-fn replay(recording: &Path) -> Vec<Value> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
-    let output = command.args(["replay", "--output", "json"]).arg(recording).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["type"] == "span").collect()
+/// What a recording is replayed to.
+struct Replay {
+    spans: Vec<Value>,
+    findings: Vec<Value>,
+}
+
+impl Replay {
+    fn of(recording: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+        let output = command.args(["replay", "--output", "json"]).arg(recording).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+        let of = |kind: &str| lines.iter().filter(|line| line["type"] == kind).cloned().collect();
+        Self { spans: of("span"), findings: of("finding") }
+    }
+
+    /// Counts, the links of calls or the trees of spans, the findings.
+    fn text(&self) -> String {
+        let (all, findings) = (self.spans.len(), self.findings.len());
+        let roots = self.below(None).len();
+        let mut text = format!("{all} spans, {roots} of them roots, {findings} findings\n");
+        match self.calls().as_slice() {
+            [] => self.below(None).into_iter().for_each(|root| self.tree(root, 0, &mut text)),
+            calls => self.links(calls, &mut text),
+        }
+        self.findings.iter().for_each(|found| finding(found, &mut text));
+        text
+    }
+
+    /// In the order of their begin.
+    fn below(&self, parent: Option<&str>) -> Vec<&Value> {
+        let mut below: Vec<_> =
+            self.spans.iter().filter(|span| span["parent_span_id"].as_str() == parent).collect();
+        below.sort_by_key(|span| (span["start_unix_nano"].as_str(), path(span)));
+        below
+    }
+
+    fn tree(&self, span: &Value, depth: usize, text: &mut String) {
+        let attributes = &span["attributes"];
+        let status = &attributes["http.response.status_code"];
+        let smuggled = if attributes["tracer.smuggled"] == true { ", smuggled" } else { "" };
+        let rules = attributes["tracer.finding.rules"].as_array().into_iter().flatten();
+        let rules: String = rules.filter_map(Value::as_str).map(|rule| format!(" ! {rule}")).collect();
+        let name = format!("{} {} {} {status}", word(&span["kind"]), word(&span["name"]), path(span));
+        writeln!(text, "{}{name}{smuggled}{rules}", "  ".repeat(depth)).unwrap();
+        for child in self.below(span["span_id"].as_str()) {
+            self.tree(child, depth + 1, text);
+        }
+    }
+
+    /// The calls of those applications that say in the path what each is for.
+    fn calls(&self) -> Vec<&Value> {
+        let calls = self.spans.iter().filter(|span| span["kind"] == "CLIENT");
+        calls.filter(|span| path(span).starts_with("/call/")).collect()
+    }
+
+    /// Each call with what it was hung on, and how.
+    fn links(&self, calls: &[&Value], text: &mut String) {
+        let by_id: BTreeMap<_, _> = self.spans.iter().map(|span| (span["span_id"].as_str(), span)).collect();
+        let (mut lines, mut wrong, mut none) = (Vec::new(), 0, 0);
+        for call in calls {
+            let parent = call["parent_span_id"].as_str();
+            let Some(id) = parent else {
+                none += 1;
+                lines.push(format!("{} < -", path(call)));
+                continue;
+            };
+            let parent = by_id.get(&Some(id)).map_or("?", |parent| path(parent));
+            let method = word(&call["attributes"]["tracer.link.method"]);
+            let right = caused(parent, path(call));
+            wrong += usize::from(!right);
+            lines.push(format!(
+                "{} < {parent} by {method}{}",
+                path(call),
+                if right { "" } else { ", WRONG" }
+            ));
+        }
+        lines.sort();
+        let right = lines.len() - wrong - none;
+        writeln!(text, "calls: {right} right, {wrong} wrong, {none} none\n{}", lines.join("\n")).unwrap();
+    }
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
 }
 
 fn path(span: &Value) -> &str {
@@ -41,42 +122,33 @@ fn caused(request: &str, call: &str) -> bool {
     [shown, &backwards].contains(&request.trim_start_matches('/'))
 }
 
-/// Counts, then each call with what it was hung on, and how.
-fn links(spans: &[Value]) -> String {
-    let by_id: BTreeMap<_, _> = spans.iter().map(|span| (span["span_id"].as_str(), span)).collect();
-    let calls = spans.iter().filter(|span| span["kind"] == "CLIENT" && path(span).starts_with("/call/"));
-    let (mut lines, mut wrong, mut none) = (Vec::new(), 0, 0);
-    for call in calls {
-        let parent = call["parent_span_id"].as_str();
-        let Some(id) = parent else {
-            none += 1;
-            lines.push(format!("{} < -", path(call)));
-            continue;
-        };
-        let parent = by_id.get(&Some(id)).map_or("?", |parent| path(parent));
-        let method = call["attributes"]["tracer.link.method"].as_str().unwrap_or("?");
-        let right = caused(parent, path(call));
-        wrong += usize::from(!right);
-        lines.push(format!("{} < {parent} by {method}{}", path(call), if right { "" } else { ", WRONG" }));
+/// A finding with its evidence; times and ports are of one recording alone.
+fn finding(finding: &Value, text: &mut String) {
+    let part = |key: &str| word(&finding[key]);
+    let (rule, confidence, title) = (part("rule"), part("confidence"), part("title"));
+    writeln!(text, "{rule}, {}, {confidence}: {}", part("severity"), without_ports(title)).unwrap();
+    for fact in finding["evidence"].as_array().into_iter().flatten() {
+        writeln!(text, "- {}", without_ports(word(&fact["text"]))).unwrap();
     }
-    lines.sort();
-    let right = lines.len() - wrong - none;
-    let (all, roots) = (spans.len(), spans.iter().filter(|span| span["parent_span_id"].is_null()).count());
-    format!(
-        "{all} spans, {roots} of them roots; calls: {right} right, {wrong} wrong, {none} none\n{}\n",
-        lines.join("\n")
-    )
+}
+
+fn without_ports(text: &str) -> String {
+    let mut pieces = text.split(LOOPBACK);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| {
+        format!("{text}{LOOPBACK}*{}", piece.trim_start_matches(|c: char| c.is_ascii_digit()))
+    })
 }
 
 #[test]
-fn every_recording_gives_its_links() {
+fn every_recording_gives_its_conclusions() {
     let write = env::var_os(WRITE).is_some_and(|value| value == "write");
     let recordings = recordings();
     assert!(!recordings.is_empty());
     let mut differ = Vec::new();
     for recording in recordings {
-        let found = links(&replay(&recording));
-        let file = recording.with_extension("links");
+        let found = Replay::of(&recording).text();
+        let file = recording.with_extension("txt");
         if write {
             fs::write(&file, &found).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Recordings of hard cases, and the links that they replay to.
+//! Recordings of hard cases, and what they replay to.
 
 use crate::process::{run, say};
 use crate::project::Project;
@@ -12,7 +12,7 @@ pub fn golden(project: &Project, record: bool) -> Result<()> {
         say("recording anew");
         run(cargo.args(["run", "--quiet", "--locked", "--package", "tracer-tests", "--example", "golden"]))?;
     }
-    say("writing the links that they replay to");
+    say("writing what they replay to");
     run(build::cargo(project)
         .args(["test", "--quiet", "--locked", "--package", "tracer", "--test", "golden"])
         .env("TRACER_GOLDEN", "write"))?;
