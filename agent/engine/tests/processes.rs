@@ -174,6 +174,37 @@ fn of_four_open_requests_the_one_that_is_answered_after_the_end_is_named() {
 }
 
 #[test]
+fn threads_that_work_on_what_they_read_launch_for_that() {
+    let (mut s, _) = server();
+    let threads = [21, 22, 23, 24].map(|tid| Thread(20, tid));
+    let conns = threads.map(|thread| {
+        let conn = s.accept(80);
+        s.recv(thread, conn, Server, &get(&format!("/{}", thread.1)));
+        conn
+    });
+    // Another one is answered after each child has ended.
+    for (n, thread) in threads.into_iter().enumerate().skip(1) {
+        let pid = 40 + n as u32;
+        s.fork(thread, pid);
+        s.exec(Thread(pid, pid), &["convert", "x"]);
+        s.exit(pid, 0);
+        s.send(threads[n - 1], conns[n - 1], Server, &answer(200, "ok"));
+    }
+    s.send(threads[3], conns[3], Server, &answer(200, "ok"));
+    s.wait(4_000);
+    let lines = s.finish();
+    let launches: Vec<_> = lines.iter().filter(|line| line.starts_with("INTERNAL")).collect();
+    assert_eq!(
+        launches,
+        [
+            "INTERNAL convert x = 0 @20 < SERVER /22 by thread",
+            "INTERNAL convert x = 0 @20 < SERVER /23 by thread",
+            "INTERNAL convert x = 0 @20 < SERVER /24 by thread",
+        ]
+    );
+}
+
+#[test]
 fn a_launch_that_may_be_for_any_of_four_says_so() {
     let (mut s, conns) = four_open(["/a", "/b", "/c", "/d"]);
     s.fork(S, 40);

@@ -50,7 +50,8 @@ impl Clue {
     /// weigh as much as seen ones.
     const fn prior(self) -> (f64, f64) {
         match self {
-            Self::OwnThread | Self::Connect | Self::Begun | Self::AfterExit => (19.0, 1.0),
+            Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
+            Self::AfterExit => (9.0, 1.0),
             Self::Woken => (2.0, 1.0),
             Self::Woke => (80.0, 10.0),
             Self::LastRead | Self::NextAnswer => (3.0, 0.9),

@@ -296,7 +296,24 @@ impl Causes {
             self.follows(next, request, graph);
         }
         for (call, _) in children.into_iter().filter(|(_, at)| now.since(*at) <= REAPED_MS * 1_000_000) {
-            self.follows(Next { call, clue: Clue::AfterExit }, request, graph);
+            self.waited(call, request, graph);
+        }
+    }
+
+    /// A request is the first to be answered after a child has ended. Where threads work on what they have read, it is
+    /// whoever's turn it was, and only shows how much that says here.
+    fn waited(&mut self, launch: NodeId, request: NodeId, graph: &mut Graph) {
+        let thread = match graph.get(launch).map(|node| &node.cause) {
+            Some(Cause::Open(evidence)) => evidence.thread.map(|thread| (evidence.pid, thread)),
+            _ => None,
+        };
+        match thread {
+            Some((pid, (own, Clue::OwnThread))) => {
+                if let Some(workload) = self.workloads.get_mut(&pid) {
+                    workload.habits.learn(Clue::AfterExit, own == request);
+                }
+            }
+            _ => self.follows(Next { call: launch, clue: Clue::AfterExit }, request, graph),
         }
     }
 
