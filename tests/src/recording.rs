@@ -31,7 +31,7 @@ impl Recorder {
     /// Starts one that writes to `file`, and waits until it records.
     pub fn start(stage: &Stage, file: &Path) -> Result<Self> {
         let mut command = Command::new(environment::tracer()?);
-        command.arg("record").arg("-o").arg(file);
+        command.args(["record", "--no-baseline", "-o"]).arg(file);
         let mut daemon = Daemon::start(stage, "recorder", command)?;
         daemon.wait_until("word that it records", |daemon| daemon.stderr().contains("recording to"))?;
         Ok(Self(daemon))

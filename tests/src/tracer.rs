@@ -41,7 +41,13 @@ impl Tracer {
     /// The same with variables in its environment.
     pub fn watch_with(stage: &Stage, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(environment::tracer()?);
-        command.args(["watch", "--output", "json"]).args(arguments).envs(variables.iter().copied());
+        // What one test teaches must not change another.
+        let alone = if arguments.contains(&"--baseline") { None } else { Some("--no-baseline") };
+        command
+            .args(["watch", "--output", "json"])
+            .args(alone)
+            .args(arguments)
+            .envs(variables.iter().copied());
         let mut daemon = Daemon::start(stage, "tracer", command)?;
         daemon.wait_until("the line {\"type\":\"ready\"}", |daemon| {
             daemon.stdout().lines().any(|line| line.contains(r#""ready""#))

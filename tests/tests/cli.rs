@@ -140,7 +140,10 @@ fn watch_traces_just_a_command() -> Result<()> {
     let mut others = Connection::open(&server.address)?;
     others.get("/before")?;
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--output", "json", "--", "sh", "-c", script]).arg(python).args([fetch, &url]);
+    command
+        .args(["watch", "--no-baseline", "--output", "json", "--", "sh", "-c", script])
+        .arg(python)
+        .args([fetch, &url]);
     let mut daemon = Daemon::start(&stage, "tracer", command)?;
     while daemon.wait_until("the command's request", |_| true).is_ok() {
         others.get("/by-others")?;
@@ -168,22 +171,30 @@ fn the_exit_code_of_a_command_is_passed_on() -> Result<()> {
         ("exit 7", 7, "tracer: the command ended with exit code 7"),
         ("kill -9 $$", 137, "tracer: the command was killed by signal 9"),
     ] {
-        let output = tracer::run(&["watch", "--", "sh", "-c", script])?;
+        let output = tracer::run(&["watch", "--no-baseline", "--", "sh", "-c", script])?;
         ensure_code(&output, code)?;
         let said: Vec<_> =
             stderr(&output).lines().filter(|l| l.contains("the command")).map(str::to_owned).collect();
         ensure!(said.concat() == words, "{script}: {said:?}");
     }
     // Ended by the tracer: what it makes of that is not its result.
-    let output =
-        tracer::run(&["watch", "--for", "300ms", "--", "sh", "-c", "trap 'exit 9' TERM; sleep 9 & wait"])?;
+    let output = tracer::run(&[
+        "watch",
+        "--no-baseline",
+        "--for",
+        "300ms",
+        "--",
+        "sh",
+        "-c",
+        "trap 'exit 9' TERM; sleep 9 & wait",
+    ])?;
     ensure_code(&output, 0)
 }
 
 #[test]
 fn a_command_that_does_not_exist_is_named() -> Result<()> {
     let _stage = Stage::new()?;
-    let output = tracer::run(&["watch", "--", "/no/such/program"])?;
+    let output = tracer::run(&["watch", "--no-baseline", "--", "/no/such/program"])?;
     ensure_code(&output, 1)?;
     ensure!(stderr(&output).contains("/no/such/program"), "{}", stderr(&output));
     Ok(())
@@ -217,7 +228,7 @@ fn the_pretty_view_shows_the_tree() -> Result<()> {
     let app = servers::werkzeug(&stage)?;
     let front = servers::nginx_before(&stage, &app)?;
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--for", "3s"]).env("NO_COLOR", "1");
+    command.args(["watch", "--no-baseline", "--for", "3s"]).env("NO_COLOR", "1");
     let mut daemon = Daemon::start(&stage, "tracer", command)?;
     daemon.wait_until("request in the view", |daemon| {
         let sent = Connection::open(&front.address).and_then(|mut c| c.get("/tree/launch-id"));

@@ -150,7 +150,7 @@ fn into_nothing() -> Result<()> {
     for protocol in ["grpc", "http/protobuf"] {
         let endpoint = format!("http://127.0.0.1:{}", free_port()?);
         let mut command = Command::new(environment::tracer()?);
-        command.args(["watch", "--output", "json", "--otlp", "--for", "2s"]);
+        command.args(["watch", "--no-baseline", "--output", "json", "--otlp", "--for", "2s"]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
         let begin = Instant::now();
         let mut tracer = Daemon::start(&stage, "tracer", command)?;
@@ -173,7 +173,7 @@ fn after_the_output_was_closed() -> Result<()> {
     let stage = Stage::new()?;
     let (server, sink) = (servers::node(&stage)?, Sink::http(Takes::All)?);
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--output", "json", "--otlp", "--for", "10s"]);
+    command.args(["watch", "--no-baseline", "--output", "json", "--otlp", "--for", "10s"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.endpoint);
     command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
     let mut tracer = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -238,7 +238,7 @@ fn a_wrong_path_is_called_one() -> Result<()> {
     let stage = Stage::new()?;
     let (app, nginx) = (servers::node(&stage)?, servers::nginx(&stage)?);
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--output", "json", "--otlp", "--for", "2s"]);
+    command.args(["watch", "--no-baseline", "--output", "json", "--otlp", "--for", "2s"]);
     command.env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}/status-404", app.address));
     let mut tracer = Daemon::start(&stage, "tracer", command)?;
     tracer.wait_until("ready", |tracer| tracer.stdout().contains("ready"))?;

@@ -187,7 +187,10 @@ fn a_recording_goes_through_a_pipe() -> Result<()> {
 fn a_closed_pipe_ends_a_recording() -> Result<()> {
     let _stage = Stage::new()?;
     let mut command = Command::new(environment::tracer()?);
-    command.args(["record", "-o", "-", "--for", "10s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["record", "--no-baseline", "-o", "-", "--for", "10s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut recorder = command.spawn()?;
     let mut magic = [0; 8];
     // Dropped with the statement: that closes the pipe.
@@ -231,11 +234,11 @@ fn a_recording_that_is_there_is_kept_unless_forced() -> Result<()> {
     let file = stage.path("kept.trc");
     fs::write(&file, "precious")?;
     let path = file.to_string_lossy().into_owned();
-    let refused = tracer::run(&["record", "-o", &path, "--for", "100ms"])?;
+    let refused = tracer::run(&["record", "--no-baseline", "-o", &path, "--for", "100ms"])?;
     let stderr = String::from_utf8_lossy(&refused.stderr);
     ensure!(refused.status.code() == Some(2) && stderr.contains("--force"), "{}: {stderr}", refused.status);
     ensure!(fs::read(&file)? == b"precious", "it was replaced");
-    let forced = tracer::run(&["record", "--force", "-o", &path, "--for", "100ms"])?;
+    let forced = tracer::run(&["record", "--no-baseline", "--force", "-o", &path, "--for", "100ms"])?;
     ensure!(forced.status.success() && report(&replay(&file)?)?.stats["lost"] == 0, "{forced:?}");
     Ok(())
 }

@@ -87,7 +87,7 @@ impl Watch {
     /// Starts it with these arguments, and waits until it traces.
     fn start(tracer: PathBuf, arguments: &[&str], interrupted: Arc<AtomicBool>) -> Result<Self> {
         let time = format!("{}s", TRACING.as_secs());
-        let arguments = [&["watch", "--for", &time], arguments].concat();
+        let arguments = [&["watch", "--no-baseline", "--for", &time], arguments].concat();
         let sudo = if is_root() { "" } else { "sudo " };
         say(&format!("running `{sudo}tracer {}`; Ctrl-C ends it earlier", arguments.join(" ")));
         let mut tracer =

@@ -32,7 +32,7 @@ impl Agent {
         let started = Instant::now();
         let mut process = Background::start(
             "tracer",
-            Command::new(tracer).args(["watch", "--output", "json"]).stdout(Stdio::piped()),
+            Command::new(tracer).args(["watch", "--no-baseline", "--output", "json"]).stdout(Stdio::piped()),
         )?;
         let stdout = process.child().stdout.take().context("tracer has no standard output")?;
         let (sender, first_line) = channel();
