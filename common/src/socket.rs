@@ -73,7 +73,8 @@ const _: () = assert!(size_of::<Sock>() == 80);
 /// One send or receive on a stream socket. The tail is what was copied of its bytes.
 ///
 /// Hooks: `sock_send_length`, `sock_recv_length`. Peeks, empty sends and operations that would have
-/// blocked are not reported. A receive of 0 bytes is: it is the end of the peer's stream.
+/// blocked are not reported. A receive of 0 bytes is: it is the end of the peer's stream. Of a socket whose bytes
+/// nobody wants one send in about a megabyte is, with no tail.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Data {

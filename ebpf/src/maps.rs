@@ -74,6 +74,8 @@ pub struct Known {
     pub operations: u32,
     /// Nobody wants its bytes.
     pub muted: bool,
+    /// Bytes sent since it is muted and it was last told, at most what is told.
+    pub untold: u32,
 }
 
 /// See [`SENDMMSG`].

@@ -64,6 +64,11 @@ const ERESTARTSYS: i32 = -512;
 /// and the others cost nothing.
 const MUTE_CHECK: u32 = 8;
 
+/// Bytes that are sent on a muted socket between two records of it.
+const TOLD_EVERY: u32 = 1 << 20;
+/// In place of a number of such bytes, where not even that is told.
+const NEVER_TOLD: u32 = u32::MAX;
+
 /// `sock_send_length` and `sock_recv_length`: an operation on `sk` ended with `ret`.
 #[inline(always)]
 pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
@@ -82,7 +87,7 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     // what a unix socket moved (the target has no atomic addition that returns), which damages the place
     // of one operation.
     let known = unsafe { &mut *known };
-    if is_muted(known) {
+    if is_muted(known) && !is_told_though_muted(known, ret, direction) {
         return;
     }
     let (Some(scratch), Some(progress)) = (SCRATCH.get_ptr_mut(0), PROGRESS.get_ptr_mut(0)) else { return };
@@ -97,8 +102,9 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     data.ret = ret;
     data.direction = direction;
     data.pad = 0;
+    let snap = if known.muted { 0 } else { settings().snap };
     // SAFETY: as above.
-    unsafe { report(sk, scratch, progress, flags) };
+    unsafe { report(sk, scratch, progress, flags, snap) };
 }
 
 /// What is known of a stream socket; nothing for any other kind.
@@ -114,8 +120,15 @@ fn known(sk: Address) -> Option<*mut Known> {
         }
     }
     let head = kernel::stream_socket(sk)?;
-    let mut known =
-        Known { sock: Sock::default(), sent: 0, received: 0, receive_next: 0, operations: 0, muted: false };
+    let mut known = Known {
+        sock: Sock::default(),
+        sent: 0,
+        received: 0,
+        receive_next: 0,
+        operations: 0,
+        muted: false,
+        untold: 0,
+    };
     if kernel::describe(sk, &head, &mut known.sock).is_none() {
         count_lost(lost::UNREADABLE);
         return None;
@@ -128,6 +141,7 @@ fn known(sk: Address) -> Option<*mut Known> {
         sock.received_from = kernel::counted_from(sk, layout!(tcp_rcv_nxt), layout!(tcp_bytes_received));
         // SAFETY: the value is copied at once.
         known.muted = unsafe { OWN_STREAMS.get(sock.received_from) }.copied() == Some(known.sock.remote_port);
+        known.untold = if known.muted { NEVER_TOLD } else { 0 };
     }
     SOCKETS.insert(sk.0, known, 0).ok()?;
     SOCKETS.get_ptr_mut(sk.0)
@@ -141,6 +155,19 @@ fn is_muted(known: &mut Known) -> bool {
         known.muted = unsafe { MUTED.get(known.sock.id) }.copied() == Some(known.sock.inode);
     }
     known.muted
+}
+
+/// Whether so much was sent on a muted socket that it is to be told, without its bytes: who sends much out is of
+/// interest whatever he says.
+#[inline(always)]
+fn is_told_though_muted(known: &mut Known, ret: i32, direction: u8) -> bool {
+    if direction != direction::SEND || ret <= 0 || known.untold == NEVER_TOLD {
+        return false;
+    }
+    let untold = known.untold + (ret as u32).min(TOLD_EVERY);
+    let told = untold >= TOLD_EVERY;
+    known.untold = if told { 0 } else { untold };
+    told
 }
 
 /// Peeks move nothing, and what will be tried again has not happened yet.
@@ -220,12 +247,12 @@ fn unix_name(sk: Address, to: &mut [u8; UNIX_PATH]) -> u16 {
     }
 }
 
-/// Copies the bytes into a record that is filled otherwise, and sends it.
+/// Copies at most `snap` of the bytes into a record that is filled otherwise, and sends it.
 ///
 /// # Safety
 /// `scratch` must be valid and used by nobody else.
 #[inline(always)]
-unsafe fn report(sk: Address, scratch: *mut Scratch, progress: &mut Progress, flags: i32) {
+unsafe fn report(sk: Address, scratch: *mut Scratch, progress: &mut Progress, flags: i32, snap: u32) {
     // SAFETY: the caller's promise.
     let (data, tail) = unsafe { (&mut (*scratch).data, (&raw mut (*scratch).tail).cast::<u8>()) };
     data.header = header(kind::DATA, size_of::<Data>());
@@ -236,7 +263,7 @@ unsafe fn report(sk: Address, scratch: *mut Scratch, progress: &mut Progress, fl
     }
     // A failed send moved nothing, but what it tried to say is a fact.
     let moved = if data.ret >= 0 { data.ret as u32 } else { u32::MAX };
-    progress.want = moved.min(settings().snap);
+    progress.want = moved.min(snap);
     progress.copied = 0;
     progress.given = 0;
     progress.problem =

@@ -157,6 +157,14 @@ pub fn greeting(stage: &Stage) -> Result<Server> {
     Server::start(stage, "greeting", command, address)
 }
 
+/// A server that turns to others while it serves; see `outbound.py`.
+pub fn outbound(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(environment::venv("python")?);
+    command.arg(environment::app("outbound.py")).arg(port.to_string());
+    Server::start(stage, "outbound", command, address)
+}
+
 /// nginx that answers by itself.
 pub fn nginx(stage: &Stage) -> Result<Server> {
     let (address, port) = loopback()?;

@@ -35,8 +35,8 @@ fn end_the_learning(file: &str) -> Result<String> {
 
 /// The routes of which it was said that they are new.
 fn new_routes(report: &tracer_tests::Report) -> Vec<&str> {
-    let new = report.findings.iter().filter(|finding| finding["rule"] == "http.new_endpoint");
-    new.filter_map(|finding| finding["attributes"]["url.path"].as_str()).collect()
+    let new = report.findings.iter().filter(|finding| finding.rule == "http.new_endpoint");
+    new.filter_map(|finding| finding.json["attributes"]["url.path"].as_str()).collect()
 }
 
 #[test]

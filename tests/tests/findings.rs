@@ -231,7 +231,7 @@ fn the_pretty_view_shows_a_finding_and_its_trace() -> Result<()> {
     let stage = Stage::new()?;
     let server = servers::unread(&stage)?;
     let mut command = Command::new(environment::tracer()?);
-    command.args(["watch", "--findings", "--fail-on", "high"]).env("NO_COLOR", "1");
+    command.args(["watch", "--no-baseline", "--findings", "--fail-on", "high"]).env("NO_COLOR", "1");
     let mut daemon = Daemon::start(&stage, "tracer", command)?;
     daemon.wait_until("ready", |daemon| daemon.stderr().contains("Ctrl-C"))?;
     Connection::open(&server.address)?.get("/harmless")?;

@@ -52,7 +52,10 @@ fn placeholder(segment: &[u8]) -> Option<&'static str> {
     let alphanumeric = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.=~%+@:".contains(byte));
     match segment {
         [] => None,
-        _ if digits == segment.len() => Some("{n}"),
+        // `17`, `1.5`, `3-18`.
+        [b'0'..=b'9', ..] if segment.iter().all(|byte| byte.is_ascii_digit() || b"-.,:".contains(byte)) => {
+            Some("{n}")
+        }
         // UUIDs, hashes, object ids.
         _ if hexadecimal && digits > 0 && segment.len() >= MIN_ID => Some("{id}"),
         _ if !alphanumeric || segment.len() > MAX_NAME => Some("{text}"),
@@ -87,7 +90,9 @@ mod tests {
             ("/static/app.3f2a9c1b.js", "/static/{id}"),
             ("/session/eyJhbGciOiJIUzI1NiJ9xQ", "/session/{id}"),
             ("/api/getUserProfileById2", "/api/getUserProfileById2"),
-            ("/day/2024-05-17/", "/day/{id}/"),
+            ("/day/2024-05-17/", "/day/{n}/"),
+            ("/tiles/3-18/0.5", "/tiles/{n}/{n}"),
+            ("/...", "/..."),
             ("/search/caf%C3%A9 au lait<", "/search/{text}"),
             ("http://shop.example/cart/7#top", "/cart/{n}"),
             ("http://shop.example", "/"),

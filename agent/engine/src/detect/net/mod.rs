@@ -25,6 +25,9 @@ use tunnel::Relay;
 /// Bytes after which what was sent on a connection is accounted for.
 const ACCOUNT: u64 = 1 << 20;
 
+/// Digits of a number in the name of a unix socket that is taken for one of many.
+const MIN_NUMBER: usize = 3;
+
 /// What the rules remember of all connections.
 #[derive(Debug, Default)]
 pub struct Net {
@@ -46,7 +49,7 @@ impl Peer {
     fn new(endpoint: &Endpoint) -> Self {
         let name = match endpoint {
             Endpoint::Tcp(address, port) => std::net::SocketAddr::new(*address, *port).to_string(),
-            Endpoint::Unix(name) => format!("unix:{name}"),
+            Endpoint::Unix(name) => format!("unix:{}", without_numbers(name)),
         };
         Self { name: name.into(), endpoint: endpoint.clone() }
     }
@@ -214,7 +217,37 @@ fn name(world: &World, root: NodeId) -> String {
     }
 }
 
+/// A socket's name without the process ids and other numbers that change with every start.
+fn without_numbers(name: &str) -> String {
+    let mut without = String::with_capacity(name.len());
+    for part in name.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        without.push_str(if digits >= MIN_NUMBER { "{n}" } else { number });
+        without.push_str(rest);
+    }
+    without
+}
+
 /// Names a case that is about a process and a peer.
 fn subject(rule: &str, pid: u32, peer: &str) -> u64 {
     twox_hash::XxHash3_64::oneshot(format!("{rule} {pid} {peer}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_outlives_a_restart() {
+        let cases = [
+            ("/run/cgisock.14719", "/run/cgisock.{n}"),
+            ("/run/php8.2-fpm.sock", "/run/php8.2-fpm.sock"),
+            ("@/tmp/1234/x567", "@/tmp/{n}/x{n}"),
+            ("", ""),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(without_numbers(name), expected);
+        }
+    }
 }
