@@ -4,7 +4,7 @@ mod scene;
 
 use scene::{Client, Scene, Server, Thread, answer, get};
 use tracer_common::direction;
-use tracer_engine::{Input, Output, Time, Usual};
+use tracer_engine::{Input, Output, Severity, Time, Usual, Value};
 
 const S: Thread = Thread(20, 20);
 
@@ -124,4 +124,41 @@ fn what_comes_back_after_a_restart_is_as_if_it_had_gone_on() {
     kept.iter().for_each(|usual| again.engine.handle(Input::Baseline(usual.clone()), Time(0)));
     assert_eq!(again.engine.baseline(), kept);
     assert!(kept[0].observed_s >= 60);
+}
+
+/// One request that has a shell run something that nobody wrote down as a plain command.
+fn launch(s: &mut Scene, child: u32) {
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, &get("/thumb/7"));
+    s.fork(S, child);
+    s.exec(Thread(child, child), &["sh", "-c", "x=$(date); echo $x | tee /tmp/log"]);
+    s.exit(child, 0);
+    s.send(S, conn, Server, &answer(200, "ok"));
+}
+
+#[test]
+fn a_launch_that_was_accepted_is_not_told_as_bad_again() {
+    let severities = |s: &Scene| -> Vec<_> {
+        let findings = s.outputs.iter().filter_map(|output| match output {
+            Output::Finding(finding) => Some(finding),
+            _ => None,
+        });
+        findings.map(|finding| (finding.severity, finding.attributes.clone())).collect()
+    };
+    let mut s = shop(false, &[]);
+    launch(&mut s, 40);
+    s.wait(3_000);
+    let told = severities(&s);
+    let (worst, attributes) = told.iter().max_by_key(|(severity, _)| *severity).expect("a finding");
+    assert_eq!(*worst, Severity::High);
+    let (_, habits) =
+        attributes.iter().find(|(key, _)| *key == "tracer.baseline.habits").expect("its habits");
+    let Value::Strings(habits) = habits else { panic!("{habits:?}") };
+    let accepted: Vec<_> = habits.iter().map(String::as_str).collect();
+    assert!(accepted.iter().all(|habit| habit.starts_with("launch GET /thumb/{n} | ")), "{accepted:?}");
+
+    let mut s = shop(false, &accepted);
+    launch(&mut s, 40);
+    s.wait(3_000);
+    assert!(severities(&s).iter().all(|(severity, _)| *severity <= Severity::Low), "{:?}", severities(&s));
 }

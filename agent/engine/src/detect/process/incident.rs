@@ -14,7 +14,7 @@ use crate::{
     span,
     world::{Op, World},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
@@ -216,21 +216,26 @@ pub fn tell(world: &mut World, id: u64) {
     incident.subject = Some(subject);
     let facts = std::mem::take(&mut incident.facts);
     let (habits, reader, candidates) =
-        (std::mem::take(&mut incident.habits), incident.reader, incident.candidates.clone());
+        (incident.habits.clone(), incident.reader, incident.candidates.clone());
     let (began, said) = (incident.began, std::mem::take(&mut incident.said));
     let service = world.service(reader);
-    let mut new = false;
-    for (fallback, file, shape) in habits {
+    let of_route = |(fallback, file, shape): (String, String, String)| {
         let route = request.map_or(fallback, |node| world.launches.requests.route(node));
-        let habit = Habit::launch(&route, &file, &shape);
-        new |= world.baseline.observe(subject, &service, habit, world.now) != Seen::Known;
+        Habit::launch(&route, &file, &shape)
+    };
+    let habits: BTreeSet<_> = habits.into_iter().map(of_route).collect();
+    let mut new = false;
+    for habit in &habits {
+        new |= world.baseline.observe(subject, &service, habit.clone(), world.now) != Seen::Known;
     }
     if worst.hit.severity <= Severity::Low && !new {
         return;
     }
     let lead = worst.hit.rule;
-    let case =
-        case(world, Told { worst, subject, request, candidates, began, reader, facts, service: &service });
+    let case = case(
+        world,
+        Told { worst, subject, request, candidates, began, reader, facts, habits, service: &service },
+    );
     let also: Vec<_> = (said.into_values())
         .filter(|hit| hit.rule != lead)
         .map(|hit| Case {
@@ -256,6 +261,7 @@ struct Told<'a> {
     began: Time,
     reader: u32,
     facts: Vec<(Time, String)>,
+    habits: BTreeSet<Habit>,
     service: &'a str,
 }
 
@@ -269,6 +275,7 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("process.executable.name", text(super::program::name(&image.file))),
         ("process.command_args", Value::Strings(image.args.clone())),
         ("process.real_user.id", Value::Int(image.uid.into())),
+        ("tracer.baseline.habits", Value::Strings(told.habits.iter().map(ToString::to_string).collect())),
         ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
     ];
     let requests = &world.launches.requests;
