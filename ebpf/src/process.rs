@@ -178,9 +178,13 @@ fn environment_flags(mm: Address, piece: &mut [u8; PIECE]) -> Option<u32> {
 fn flag_of(variable: &[u8; PIECE]) -> u32 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, ..] = *variable;
     match [a, b, c, d, e, f, g, h] {
-        [b'L', b'D', b'_', b'P', b'R', b'E', b'L', b'O'] if [i, j, k] == *b"AD=" && l != 0 => exec_flag::PRELOAD,
+        [b'L', b'D', b'_', b'P', b'R', b'E', b'L', b'O'] if [i, j, k] == *b"AD=" && l != 0 => {
+            exec_flag::PRELOAD
+        }
         [b'L', b'D', b'_', b'A', b'U', b'D', b'I', b'T'] if i == b'=' && j != 0 => exec_flag::PRELOAD,
-        [b'G', b'A', b'T', b'E', b'W', b'A', b'Y', b'_'] if [i, j, k, l, m, n, o, p, q, r] == *b"INTERFACE=" => {
+        [b'G', b'A', b'T', b'E', b'W', b'A', b'Y', b'_']
+            if [i, j, k, l, m, n, o, p, q, r] == *b"INTERFACE=" =>
+        {
             exec_flag::CGI
         }
         _ => 0,
