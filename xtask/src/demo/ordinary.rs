@@ -29,7 +29,8 @@ pub const WEBSHELL: Site = Site {
 /// Shows the traces of the requests.
 pub fn show(project: &Project, tracer: PathBuf, interrupted: Arc<AtomicBool>, site: &Site) -> Result<()> {
     let stack = Stack::start(&venv::install(project, Venv::Tests)?, site.app)?;
-    let mut watch = Watch::start(tracer, &["--port", &stack.port.to_string()], interrupted)?;
+    // A finding is about the application, whose port is not the one that is asked.
+    let mut watch = Watch::start(tracer, &["-p", &stack.app.pid().to_string()], interrupted)?;
     for target in site.requests {
         get(stack.port, target)?;
         if !watch.pause()? {

@@ -17,7 +17,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     // What a program of the application asks is not what the request asked for.
     let near = !matches!(launched.below, Below::Deeper { ordered: false });
     let (severity, what) = if near && is_reconnaissance(launched.program.name, args) {
-        (Severity::High, "a program that tells who runs it, and where")
+        (Severity::High, "a program that tells who runs it and where")
     } else {
         (Severity::Low, "a program")
     };
