@@ -24,7 +24,7 @@ const BAR: &str = " | ";
 pub enum Habit {
     /// It serves a route.
     Endpoint {
-        /// Method and [route](super::route).
+        /// Method and route.
         route: Box<str>,
     },
     /// It calls a peer.
@@ -52,7 +52,7 @@ pub enum Habit {
         route: Box<str>,
         /// File of the program.
         executable: Box<str>,
-        /// See [`shape`](super::shape).
+        /// See the module `shape`.
         shape: Box<str>,
     },
 }

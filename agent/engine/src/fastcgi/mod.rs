@@ -10,7 +10,7 @@
 //!   responses: Idle ──► Output ───────────────────────► Content ──────────────────► Idle
 //! ```
 //!
-//! [`Parser`] says the same events as [`http1`](crate::http1), with heads as [`cgi`](crate::cgi) makes them.
+//! [`Parser`] says the same events as [`http1`](crate::http1), with heads as the module `cgi` makes them.
 //! A record says how long it is, so that bytes that were not captured inside a record cost what they held and
 //! not the place of the next one. What stands between records in `Begin` may be a record of the connection
 //! itself, which is no request: then another `Begin` follows.

@@ -7,7 +7,7 @@
 //!
 //! Lengths are little-endian numbers of 16 bits in uwsgi, decimal digits in SCGI. The variable `CONTENT_LENGTH` is
 //! that of the content. A response in uwsgi is one of HTTP/1, in SCGI one of CGI; [`Parser`] reads requests, says
-//! the same events as [`http1`](crate::http1), with heads as [`cgi`](crate::cgi) makes them.
+//! the same events as [`http1`](crate::http1), with heads as the module `cgi` makes them.
 //!
 //! Both are known by the first name: neither has a number that says what it is.
 
