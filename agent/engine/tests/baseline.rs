@@ -4,7 +4,7 @@ mod scene;
 
 use scene::{Client, Scene, Server, Thread, answer, get};
 use tracer_common::direction;
-use tracer_engine::{Input, Output, Severity, Time, Usual, Value};
+use tracer_engine::{Input, Output, ProcessFacts, Severity, Time, Usual, Value};
 
 const S: Thread = Thread(20, 20);
 
@@ -161,4 +161,20 @@ fn a_launch_that_was_accepted_is_not_told_as_bad_again() {
     launch(&mut s, 40);
     s.wait(3_000);
     assert!(severities(&s).iter().all(|(severity, _)| *severity <= Severity::Low), "{:?}", severities(&s));
+}
+
+#[test]
+fn what_is_usual_is_asked_again_once_it_is_known_who_serves() {
+    let mut s = shop(false, &["launch GET /thumb/{n} | /bin/sh | sh -c 'convert {} {}'"]);
+    // A worker that was there before the tracer, as far as that knows.
+    let worker = Thread(21, 21);
+    let conn = s.accept(80);
+    s.recv(worker, conn, Server, &get("/thumb/7"));
+    s.fork(worker, 40);
+    s.exec(Thread(40, 40), &["sh", "-c", "convert 7.png 7.jpg"]);
+    let facts = ProcessFacts { pid: 21, exe: "/usr/bin/shop".into(), ..ProcessFacts::default() };
+    s.engine.handle(Input::Process(facts), Time(s.time_ns));
+    s.exit(40, 0);
+    s.send(worker, conn, Server, &answer(200, "ok"));
+    assert_eq!(findings(&mut s), [""; 0]);
 }

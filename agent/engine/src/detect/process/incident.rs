@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
+/// Rules that say little of what is usual for its service.
+const ASK_THE_BASELINE: &[&str] =
+    &["process.in_request", "process.shell_in_request", "process.without_request"];
 /// Most programs that are held against the baseline.
 const MAX_HABITS: usize = 8;
 /// Most requests that a launch may be for that are named.
@@ -227,6 +230,13 @@ pub fn tell(world: &mut World, id: u64) {
     let mut new = false;
     for habit in &habits {
         new |= world.baseline.observe(subject, &service, habit.clone(), world.now) != Seen::Known;
+    }
+    // Who serves may have been unknown when the rules were asked.
+    let usual = |habit| world.baseline.seen(&service, habit) == Seen::Known;
+    let asks = |hit: &Hit| ASK_THE_BASELINE.contains(&hit.rule);
+    let mut worst = worst;
+    if !habits.is_empty() && habits.iter().all(usual) && said.values().all(asks) && asks(&worst.hit) {
+        worst.hit.severity = worst.hit.severity.min(Severity::Low);
     }
     if worst.hit.severity <= Severity::Low && !new {
         return;
