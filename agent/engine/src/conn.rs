@@ -163,7 +163,7 @@ impl Conn {
                 self.account(data, len, bytes, op, world);
             }
         }
-        if self.conversation.is_opaque() && self.conversation.is_inbound() {
+        if self.conversation.was_never_read() && self.conversation.is_inbound() {
             world.tasks.unreadable(op.pid);
         }
         self.mute(world);

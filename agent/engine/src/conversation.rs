@@ -190,6 +190,11 @@ impl Conversation {
         self.exchanges > 0 && !self.is_opaque()
     }
 
+    /// Whether nothing on it could ever be read.
+    pub fn was_never_read(&self) -> bool {
+        self.is_opaque() && self.exchanges == 0
+    }
+
     /// Which end the process is, of a connection with requests that wait for their responses.
     pub fn waits_as(&self) -> Option<Side> {
         self.side.filter(|_| !self.open.is_empty())

@@ -222,6 +222,13 @@ impl Cases {
         }
     }
 
+    /// A further fact of a case that has not left yet; of none other.
+    pub fn append(&mut self, rule: &'static str, subject: Subject, fact: (Time, String)) {
+        if let Some(known) = self.known.get_mut(&(family(rule), subject)).filter(|known| !known.told) {
+            known.add(vec![fact]);
+        }
+    }
+
     /// Something worse explains what a rule said: by itself that is not told, unless it was already.
     pub fn withdraw(&mut self, rule: &'static str, subject: Subject) {
         let key = (family(rule), subject);

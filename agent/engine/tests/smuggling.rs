@@ -73,6 +73,8 @@ const HALF: &str = "HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 200 OK\r\nContent-L
 fn what_is_served_though_nobody_framed_it() {
     let confirmed = ["http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200"];
     let probable = ["http.request_smuggling probable: POST /a carried GET /admin, which was answered 400"];
+    let suspicious =
+        ["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"];
     let cases: &[(&str, &[Op], &[&str])] = &[
         ("left unread", &[Recv(CL0), Send(OK), Send(OK)], &confirmed),
         (
@@ -108,8 +110,8 @@ fn what_is_served_though_nobody_framed_it() {
             &[Recv(CL0), Send(OK), Send("HTTP/1.1 200 OK\r\n"), Reset, Fail(32, "A: b\r\n\r\n")],
             &confirmed,
         ),
-        ("length over coding", &[Recv(CL_TE), Send(OK), Send(OK)], &confirmed),
-        ("length over coding in a hundred segments", &[Trickle(CL_TE), Send(OK), Send(OK)], &confirmed),
+        ("length over coding", &[Recv(CL_TE), Send(OK), Send(OK)], &suspicious),
+        ("length over coding in a hundred segments", &[Trickle(CL_TE), Send(OK), Send(OK)], &suspicious),
         ("coding over length", &[Recv(TE_CL), Send(OK), Send(OK)], &confirmed),
         ("a name that one strips", &[Recv(ODD_NAME), Send(OK), Send(OK)], &confirmed),
         (
@@ -300,6 +302,35 @@ fn what_only_looks_like_it() {
             &["http.ambiguous_framing suspicious: POST /a can be framed in more than one way: odd coding"],
         ),
         (
+            "what is no HTTP/1.1 is answered as such",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"),
+                Send(OK),
+                Recv("get /b HTTP/3.0\r\n\r\n"),
+                Send("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[],
+        ),
+        (
+            "left over and refused within an answer",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send("HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[],
+        ),
+        (
+            "an application that answers twice",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send(OK),
+                Send("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[
+                "http.request_smuggling suspicious: POST /a carried a request that was not captured, which was answered 500",
+            ],
+        ),
+        (
             "frames of another protocol",
             &[
                 Recv("POST /a HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"),
@@ -356,6 +387,69 @@ fn a_request_that_came_in_within_another_goes_out_by_itself() {
     assert!(found[0].ends_with(" carried GET /admin, which went to 127.0.0.1:81 by itself"), "{found:?}");
     let refused = run(BAD);
     assert!(refused[0].starts_with("http.request_smuggling suspicious"), "{refused:?}");
+}
+
+/// Values of an attribute of the findings.
+fn told(s: &Scene, key: &str) -> Vec<String> {
+    let of = |finding: &tracer_engine::Finding| {
+        let (_, value) = finding.attributes.iter().find(|(known, _)| *known == key)?;
+        Some(format!("{value:?}"))
+    };
+    s.outputs
+        .iter()
+        .filter_map(|output| match output {
+            tracer_engine::Output::Finding(finding) => of(finding),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_front_end_goes_by_length_and_the_back_end_by_coding() {
+    let mut chain = Chain::new(CL_TE);
+    chain.s.pass((F, Client), S, chain.upstream, CL_TE);
+    chain.s.pass((S, Server), F, chain.upstream, &format!("{OK}{OK}"));
+    chain.s.send(F, chain.inbound, Server, OK);
+    chain.s.wait(5_000);
+    let found = chain.s.findings();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("http.request_smuggling confirmed: POST /a carried GET /admin"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_front_end_that_reads_two_as_its_back_end_does() {
+    let mut chain = Chain::new(CL_TE);
+    chain.s.pass(
+        (F, Client),
+        S,
+        chain.upstream,
+        "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    );
+    chain.s.pass((S, Server), F, chain.upstream, OK);
+    chain.s.send(F, chain.inbound, Server, OK);
+    chain.s.pass((F, Client), S, chain.upstream, EVIL);
+    chain.s.pass((S, Server), F, chain.upstream, &answer(403, ""));
+    chain.s.send(F, chain.inbound, Server, &answer(403, ""));
+    let found = chain.findings();
+    assert!(found.iter().all(|finding| finding.contains("suspicious")), "{found:?}");
+}
+
+#[test]
+fn the_last_of_several_carriers_is_blamed() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    let text = format!("{}GET /x HTTP/1.1\r\n", "a line of text\r\n".repeat(100));
+    s.recv(S, conn, Server, &format!("POST /doc HTTP/1.1\r\nContent-Length: {}\r\n\r\n{text}", text.len()));
+    s.send(S, conn, Server, OK);
+    s.recv(S, conn, Server, CL0);
+    s.send(S, conn, Server, &format!("{OK}{OK}"));
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+    assert_eq!(told(&s, "client.address"), ["Str(\"127.0.0.1\")"]);
 }
 
 #[test]

@@ -71,7 +71,8 @@ impl Conversation {
                 Some(Event::NotHttp) => return self.no_request(world),
                 Some(Event::Lost(loss)) => {
                     match loss {
-                        Loss::Framing | Loss::Chunk => self.passed(rest, world),
+                        Loss::Framing => self.passed(rest, world),
+                        Loss::Chunk => self.passed(before, world),
                         Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields | Loss::Multiplexed => {
                             self.ledger.missed(used.max(1))
                         }
@@ -120,6 +121,7 @@ impl Conversation {
         let (first, place, origin) = self.asking.take().unwrap_or((op, 0, Origin::Nothing));
         self.exchanges += 1;
         if self.open.len() >= MAX_PIPELINED {
+            self.ledger.missed(1);
             world.stats.dropped_requests += 1;
             return self.lose_requests(world);
         }

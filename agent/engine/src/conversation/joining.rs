@@ -127,6 +127,8 @@ impl Conversation {
         } else if self.tentative.is_some() {
             self.retract();
         } else if self.exchanges > 0 {
+            // What answers it is no answer to anything that a carrier brought.
+            self.ledger.missed(1);
             self.lose_requests(world);
         } else {
             self.early = Vec::new();

@@ -47,8 +47,8 @@ impl Conversation {
             && let Some(exchange) = exchange
         {
             *told += 1;
-            let case = smuggling::hit(case, exchange, first.time);
-            world.raise(case);
+            let text = smuggling::hit(exchange);
+            world.cases.append(case.rule, case.subject, (first.time, text));
         }
         (self.ledger.refused_upgrade, self.ledger.reread) = (None, false);
         let contested = self.ledger.asked(place, node, carrier, behind);
@@ -159,6 +159,11 @@ impl Conversation {
         };
         let carriers = self.ledger.carriers.iter().filter(|carrier| carrier.side == Side::Server);
         let (carrier, framing) = carriers.filter_map(|carrier| Some((carrier, readings(carrier)?))).next()?;
+        // The end that sent it has told it.
+        let sent = world.graph.get(node)?.partner.and_then(|node| world.graph.get(node)?.exchange());
+        if sent.is_some_and(|sent| sent.smuggled) {
+            return None;
+        }
         let exchange = world.graph.exchange_mut(node)?;
         exchange.smuggled = true;
         let name = smuggling::name(exchange);
@@ -171,7 +176,7 @@ impl Conversation {
         let carrier = carriers.find(|carrier| carrier.node == Some(node))?;
         let line = head.raw().split(|b| *b == b'\n').skip(1).find(|line| is_status_line(line))?;
         let ghost = Ghost { status: status_of(line)?, op, failed: false };
-        let case = smuggling::two_status_lines(carrier, line, ghost, world);
+        let case = smuggling::two_status_lines(carrier, line, ghost, world)?;
         if let Some(node) = smuggled(carrier, op, world) {
             let at = line.as_ptr().addr() - head.raw().as_ptr().addr();
             if let Some(answer) = response(&head.raw()[at..]) {
@@ -221,7 +226,8 @@ impl Conversation {
         }
         let (way, first) = match (self.ledger.refused_upgrade, self.open.back()) {
             (Some(first), _) => (Way::Upgrade, first),
-            (None, Some(before)) => (Way::Behind, before.node?),
+            // In one send with it: who only sends early has what he sends from somebody.
+            (None, Some(before)) if before.asked == op => (Way::Behind, before.node?),
             (None, None) if self.ledger.reread => (Way::Reread, self.ledger.carriers.back()?.node?),
             _ => return None,
         };
@@ -262,7 +268,7 @@ impl Conversation {
         let call = world.graph.get(node).and_then(|node| node.exchange());
         let Some(call) = call.filter(|call| call.side == Side::Client) else { return };
         let Some(protocol) = call.request.field("upgrade") else { return };
-        let h2c = protocol.eq_ignore_ascii_case(b"h2c");
+        let h2c = protocol.split(|b| *b == b',').any(|p| p.trim_ascii().eq_ignore_ascii_case(b"h2c"));
         let own = |inbound: &Exchange| inbound.request.field("upgrade").is_some();
         let inbound = world
             .causes

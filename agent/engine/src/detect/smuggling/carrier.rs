@@ -88,10 +88,10 @@ impl Carrier {
         })
     }
 
-    /// How likely it is the one of several that carried something: most of all, what shows a request inside.
-    pub fn suspicion(&self) -> (bool, bool, u64) {
-        let content = self.content.passed();
-        (!self.content.found().is_empty(), !self.readings.is_empty(), content)
+    /// How likely it is the one of several that carried something: most of all, what shows a request inside. Of two
+    /// alike it is the later one.
+    pub fn suspicion(&self) -> (bool, bool) {
+        (!self.content.found().is_empty(), !self.readings.is_empty())
     }
 
     /// Whether it shows nothing that another reader could take for a request.

@@ -2,7 +2,9 @@
 
 use super::{
     Carrier,
-    words::{address, by, client, excerpt, of_request, refuses, smuggled, start, technique},
+    words::{
+        address, by, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
+    },
 };
 use crate::{
     Time, Value,
@@ -40,6 +42,8 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         408 => return None,
         _ if refused && hidden.is_none() => return None,
         _ if lost > 0 || carrier.missing > 0 => Confidence::Suspicious,
+        // An application that answers twice.
+        _ if carrier.is_plain() => Confidence::Suspicious,
         _ if refused => Confidence::Probable,
         _ => Confidence::Confirmed,
     };
@@ -65,15 +69,22 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
 }
 
 /// The answer to a carrier has a second status line among its fields.
-pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mut World) -> Case {
+pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mut World) -> Option<Case> {
+    let confidence = match refuses(ghost.status) {
+        true if carrier.carried().is_none() => return None,
+        true => Confidence::Probable,
+        // An application that passes on what it was answered itself.
+        false if carrier.is_plain() => Confidence::Suspicious,
+        false => Confidence::Confirmed,
+    };
     let title =
         format!("{} carried {}, which was answered within its answer", carrier.name(), request(carrier));
-    let mut case = case(carrier, Confidence::Confirmed, title, ghost.op, world);
+    let mut case = case(carrier, confidence, title, ghost.op, world);
     let text =
         format!("its answer has a second status line among its fields: {}", excerpt(line.trim_ascii_end()));
     case.facts.push((ghost.op.time, text));
     case.attributes.extend(smuggled(carrier, Some(ghost.status)));
-    case
+    Some(case)
 }
 
 /// What follows the answers to all requests is none, or an answer begins in a content that only the end of the
@@ -99,24 +110,28 @@ pub fn swallowed(
     op: Op,
     world: &mut World,
 ) -> Case {
+    // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice.
+    let fronted = carrier.node.is_some_and(|node| is_passed_on(node, world));
+    let confidence = if fronted && !refuses(status) { Confidence::Confirmed } else { Confidence::Suspicious };
     let title = format!("{} carried {method} {target}, which was answered {status}", carrier.name());
-    let mut case = case(carrier, Confidence::Confirmed, title, op, world);
+    let mut case = case(carrier, confidence, title, op, world);
     let read = format!(
         "read by {}, the message ends where its sender stopped, and holds {method} {target}",
         by(framing)
     );
     let answer = format!("the answer {status} shows that it was read by {}", by(carrier.framing));
     case.facts.extend([(op.time, read), (op.time, answer)]);
+    case.attributes.retain(|(key, _)| *key != "tracer.smuggling.technique");
+    let technique = technique_of(framing, carrier.framing).into();
+    case.attributes.push(("tracer.smuggling.technique", Value::Str(technique)));
     case.attributes.extend(of_request(&method, &target, Some(status)));
     case
 }
 
-/// A later request on the connection, which may have got an answer that was not its own.
-pub fn hit(case: &Case, exchange: &Exchange, time: Time) -> Case {
+/// A later request on the connection, in words: it may have got an answer that was not its own.
+pub fn hit(exchange: &Exchange) -> String {
     let (method, target) = super::name(exchange);
-    let text =
-        format!("{method} {target} came later on the same connection: it may have got the answer of another");
-    Case { facts: vec![(time, text)], ..case.clone() }
+    format!("{method} {target} came later on the same connection: it may have got the answer of another")
 }
 
 /// Tells of a message that can be read in more than one way, unless the end that sent it was told of.
@@ -205,7 +220,8 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
             let from = &exchange.endpoints.remote;
             facts.push((start, format!("one request came in, {method} {target} from {from}")));
         }
-        None => client(&carrier.endpoints, &mut attributes),
+        None if carrier.side == Side::Server => client(&carrier.endpoints, &mut attributes),
+        None => {}
     }
     facts.extend(carried(carrier, back));
     Case {
@@ -234,6 +250,13 @@ fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
     world.graph.cause(client).filter(|cause| is_server(*cause, &world.graph))
 }
 
+/// Whether a request came from a process that serves requests itself.
+fn is_passed_on(node: NodeId, world: &mut World) -> bool {
+    let client = world.graph.get(node).and_then(|node| node.partner);
+    let pid = client.and_then(|client| world.graph.get(client)).map(|client| client.pid);
+    inbound(node, world).is_some() || pid.is_some_and(|pid| world.tasks.serves_unreadable(pid))
+}
+
 fn is_server(node: NodeId, graph: &Graph) -> bool {
     graph.get(node).and_then(|node| node.exchange()).is_some_and(|exchange| exchange.side == Side::Server)
 }
@@ -251,7 +274,7 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
         facts.push((begun, format!("another reader may frame it by {}", by(reading.framing))));
     }
     for hidden in carrier.content.found() {
-        let text = format!("at byte {} of its content begins {}", hidden.offset, excerpt(hidden.line()));
+        let text = format!("at byte {} of its content begins {}", hidden.offset, line(hidden));
         facts.push((begun, text));
     }
     if unseen > 0 {
@@ -266,7 +289,7 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
 /// The request that a carrier brought, as one says it.
 fn request(carrier: &Carrier) -> String {
     match carrier.carried() {
-        Some(hidden) => hidden.head().map_or_else(|| excerpt(hidden.line()), |head| start(&head)),
+        Some(hidden) => hidden.head().map_or_else(|| line(hidden), |head| start(&head)),
         None => "a request that was not captured".to_owned(),
     }
 }

@@ -9,8 +9,8 @@ use crate::{
 
 /// Longest excerpt of a stranger's bytes, in bytes.
 const MAX_EXCERPT: usize = 200;
-/// Fields whose values are secrets.
-const SECRET: [&[u8]; 4] = [b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"];
+/// What the names of fields hold whose values are secrets.
+const SECRET: [&[u8]; 6] = [b"auth", b"cookie", b"token", b"key", b"secret", b"credential"];
 
 /// Whether a status says that the server could not read a request: it ran nothing then.
 pub fn refuses(status: u16) -> bool {
@@ -28,6 +28,17 @@ pub fn technique(carrier: &Carrier) -> &'static str {
         Framing::Length(_) => "CL.0: content left unread",
         Framing::Chunked if carrier.deviations.contains(Deviations::BARE_LF) => "TE.TE: line ends of chunks",
         Framing::Chunked => "TE.0: content left unread",
+        _ => "ambiguous framing",
+    }
+}
+
+/// How a front end and a back end disagree that go by these.
+pub fn technique_of(front: Framing, back: Framing) -> &'static str {
+    match (front, back) {
+        (Framing::Length(_), Framing::Chunked) => "CL.TE: length against coding",
+        (Framing::Chunked, _) => "TE.CL: coding against length",
+        (Framing::Length(_), Framing::Length(_)) => "CL.CL: length against length",
+        (Framing::Length(_), _) => "CL.0: length against none",
         _ => "ambiguous framing",
     }
 }
@@ -110,8 +121,24 @@ pub fn of_request(method: &str, target: &str, status: Option<u16>) -> Vec<(&'sta
 
 /// What was captured of it, without the values of fields that are secrets.
 fn text(hidden: &Hidden) -> String {
+    let mut secret = false;
     let lines = hidden.text.split_inclusive(|b| *b == b'\n').enumerate();
-    lines.map(|(n, line)| if n == 0 { start_line(line) } else { field_line(line) }).collect()
+    lines
+        .map(|(n, line)| match line.first() {
+            _ if n == 0 => start_line(line),
+            // A line that begins with whitespace goes on with the field before it.
+            Some(b' ' | b'\t') if secret => " REDACTED\r\n".to_owned(),
+            _ => {
+                secret = is_secret(line);
+                field_line(line, secret)
+            }
+        })
+        .collect()
+}
+
+/// Its first line, fit to be shown.
+pub fn line(hidden: &Hidden) -> String {
+    start_line(excerpt(hidden.line()).as_bytes())
 }
 
 fn start_line(line: &[u8]) -> String {
@@ -122,9 +149,14 @@ fn start_line(line: &[u8]) -> String {
     }
 }
 
-fn field_line(line: &[u8]) -> String {
+/// Whether a field's name says that its value is a secret.
+fn is_secret(line: &[u8]) -> bool {
+    let name = line.split(|b| *b == b':').next().unwrap_or_default().to_ascii_lowercase();
+    SECRET.iter().any(|secret| memchr::memmem::find(&name, secret).is_some())
+}
+
+fn field_line(line: &[u8], secret: bool) -> String {
     let name = line.split(|b| *b == b':').next().unwrap_or_default();
-    let secret = SECRET.iter().any(|secret| name.trim_ascii().eq_ignore_ascii_case(secret));
     match secret {
         true => format!("{}: REDACTED\r\n", String::from_utf8_lossy(name)),
         false => String::from_utf8_lossy(line).into_owned(),
@@ -144,8 +176,12 @@ mod tests {
     #[test]
     fn secrets_are_taken_out_of_what_was_captured() {
         let mut scanner = Scanner::default();
-        scanner.bytes(b"GET /a?token=1&b=2 HTTP/1.1\r\nCookie: a=b\r\nX: y\r\n\r\n");
+        scanner.bytes(b"GET /a?token=1&b=2 HTTP/1.1\r\nCookie: a=b\r\n c=d\r\nX: y\r\n\r\n");
         let text = text(&scanner.found()[0]);
-        assert_eq!(text, "GET /a?token=REDACTED&b=2 HTTP/1.1\r\nCookie: REDACTED\r\nX: y\r\n\r\n");
+        assert_eq!(
+            text,
+            "GET /a?token=REDACTED&b=2 HTTP/1.1\r\nCookie: REDACTED\r\n REDACTED\r\nX: y\r\n\r\n"
+        );
+        assert_eq!(line(&scanner.found()[0]), "GET /a?token=REDACTED&b=2 HTTP/1.1");
     }
 }
