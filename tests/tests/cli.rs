@@ -247,6 +247,7 @@ fn the_pretty_view_shows_the_tree() -> Result<()> {
         let line = text.lines().find(|line| line.contains(needle))?;
         line.find(|c: char| c.is_ascii_alphanumeric())
     };
-    ensure!(depth("/tree/launch-id") < depth("sh -c id"), "no tree:\n{text}");
+    let [request, launch] = ["GET /tree/launch-id  200", "─ $ sh -c id"].map(depth);
+    ensure!(request.is_some() && request < launch, "no tree:\n{text}");
     Ok(())
 }
