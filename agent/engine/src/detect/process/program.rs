@@ -5,6 +5,11 @@ use super::names::{
 };
 use crate::launch::Image;
 
+/// Folders that hold no file of an application: memory, and descriptors.
+const DROPS: &[&str] = &["/dev/shm/", "/run/shm/", "/dev/fd/", "/proc/"];
+/// What the kernel calls the image of whoever asks: what runtimes execute to run another of themselves.
+pub const OWN_IMAGE: &str = "/proc/self/exe";
+
 /// What a program is told to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<'a> {
@@ -59,7 +64,7 @@ impl<'a> Program<'a> {
         let shell = [own, called].into_iter().find(|name| SHELLS.contains(name));
         if let Some(shell) = shell.filter(|shell| *shell == own || !file.contains(&format!("/{shell}."))) {
             // Of a script, `called` is the interpreter of its first line, and the script the first argument.
-            let by_own_name = shell != own && rest.iter().any(|arg| arg == file);
+            let by_own_name = shell != own && rest.iter().any(|arg| arg == file) && !is_dropped(file);
             if !by_own_name {
                 return Self { name: shell, kind: Kind::Shell(shell_told(rest)) };
             }
@@ -134,6 +139,11 @@ pub fn is_multiprocessing(text: &str) -> bool {
         // Values only: nothing is called in them.
         rest.is_some_and(|values| !values.contains(['(', ')', ';', '\n']))
     })
+}
+
+/// Whether a file lies where no application has its own.
+pub fn is_dropped(file: &str) -> bool {
+    file != OWN_IMAGE && DROPS.iter().any(|drop| file.starts_with(drop))
 }
 
 /// A path's last part.
@@ -225,6 +235,7 @@ mod tests {
             ("/bin/busybox", &["ls", "-c"], Other),
             // A script by its own name: the kernel puts the interpreter of its first line before it.
             ("/srv/cgi/hello.sh", &["/bin/sh", "/srv/cgi/hello.sh"], Other),
+            ("/dev/shm/x", &["/bin/sh", "/dev/shm/x"], Shell(File("/dev/shm/x"))),
             ("/usr/bin/env", &["env", "bash"], Other),
             ("/usr/bin/python3.11", &["python3", "-c", "x"], Interpreter(Text("x"))),
             ("/usr/bin/python3", &["python3", "-W", "ignore", "-Ic", "x"], Interpreter(Text("x"))),

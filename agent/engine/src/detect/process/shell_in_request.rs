@@ -6,14 +6,11 @@
 
 use super::{
     launched::{Below, Hit, Launched, When},
-    program::{Kind, Told, is_of_a_session},
+    program::{Kind, Told, is_dropped, is_of_a_session},
     shell::Script,
 };
 use crate::{Confidence, Severity, detect::Seen};
 use tracer_common::exec_flag;
-
-/// Folders that hold no file of an application: memory, and descriptors.
-const DROPS: &[&str] = &["/dev/shm/", "/run/shm/", "/dev/fd/", "/proc/"];
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
@@ -21,15 +18,20 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.below == Below::Same || launched.is_server_again() || launched.is_helper() {
         return None;
     }
+    let dropped = is_dropped(&launched.image.file);
     // RFC 3875: what a server is there to run.
-    if launched.flags & exec_flag::CGI != 0 && !launched.program.takes_orders() {
+    if launched.flags & exec_flag::CGI != 0 && !launched.program.takes_orders() && !dropped {
         return None;
     }
     let kind = match launched.program.kind {
         Kind::Shell(_) => "a shell",
-        _ => "an interpreter",
+        Kind::Interpreter(_) => "an interpreter",
+        Kind::Other => "a program from memory",
     };
-    let (severity, why) = told(launched.program.kind)?;
+    let (severity, why) = match dropped {
+        true => (Severity::High, "its file lies in memory"),
+        false => told(launched.program.kind)?,
+    };
     let severity = match launched.seen {
         Seen::Known => Severity::Low.min(severity),
         Seen::Cold | Seen::New => severity,
@@ -54,7 +56,7 @@ pub fn told(kind: Kind<'_>) -> Option<(Severity, &'static str)> {
             (Severity::High, "it takes commands from its standard input")
         }
         Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) => {
-            if DROPS.iter().any(|drop| file.starts_with(drop)) {
+            if is_dropped(file) {
                 (Severity::High, "it runs a file that lies in memory")
             } else {
                 (Severity::Medium, "it runs a file")
@@ -88,6 +90,9 @@ mod tests {
             (scene(&["bash"]), Some(High)),
             (scene(&["python3", "-c", "import pty"]), Some(High)),
             (scene(&["python3", "/dev/shm/x.py"]), Some(High)),
+            (scene(&["/dev/shm/x", "-q"]), Some(High)),
+            (scene(&["/dev/fd/5"]).with(|l| l.flags = exec_flag::CGI), Some(High)),
+            (scene(&["/proc/self/exe", "worker"]), None),
             (scene(&["sh", "-c", "sh -i"]), Some(High)),
             (scene(&["sh", "-c", "convert a b"]), Some(Medium)),
             (scene(&["sh", "-c", "convert a b 2>&1"]), Some(Medium)),
