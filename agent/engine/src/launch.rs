@@ -84,6 +84,11 @@ impl Image {
         XxHash3_64::oneshot(self.args.join("\0").as_bytes())
     }
 
+    /// A hash of its file, as it was named.
+    pub fn file_itself(&self) -> u64 {
+        XxHash3_64::oneshot(self.file.as_bytes())
+    }
+
     /// What a record says of an image.
     pub fn of(exec: &Exec, file: &[u8], args: &[u8]) -> Self {
         let args = args.strip_suffix(b"\0").unwrap_or(args);

@@ -57,6 +57,8 @@ pub struct Stamp {
     pub devices: [u32; 3],
     /// A hash of its arguments: [`Image::itself`].
     pub itself: u64,
+    /// A hash of its file: [`Image::file_itself`].
+    pub file: u64,
 }
 
 /// Requests that a process has read.
@@ -177,7 +179,7 @@ impl Tasks {
     pub fn executed(&mut self, pid: u32, exec: &Exec, image: &Image, launch: Option<NodeId>) {
         let process = self.process(pid);
         let devices = exec.descriptors.map(|descriptor| descriptor.rdev);
-        let stamp = Stamp { flags: exec.flags, devices, itself: image.itself() };
+        let stamp = Stamp { flags: exec.flags, devices, itself: image.itself(), file: image.file_itself() };
         (process.stamp, process.served) = (Some(stamp), None);
         process.launch = launch;
         process.asked = false;

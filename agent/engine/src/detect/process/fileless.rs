@@ -6,19 +6,23 @@ use crate::{Confidence, Severity};
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let kind = launched.image.fileless?;
-    // A runtime that executes a sealed copy of itself goes on as it was called; so does a server whose own file
-    // was replaced by an upgrade.
-    if launched.itself || launched.is_server_again() {
+    // A server whose own file was replaced by an upgrade goes on as it was called.
+    if kind == "unlinked" && launched.is_server_again() && launched.is_server_file() {
         return None;
     }
+    // So does a runtime that executes a sealed copy of itself; but whoever executes anything may call it so.
+    let (severity, confidence) = match launched.itself {
+        true => (Severity::Medium, Confidence::Suspicious),
+        false => (Severity::Critical, Confidence::Confirmed),
+    };
     let what = match kind {
         "memfd" => "an image that lies in memory only (memfd)",
         _ => "an image whose file was deleted before it ran",
     };
     Some(Hit {
         rule: "process.fileless",
-        severity: Severity::Critical,
-        confidence: Confidence::Confirmed,
+        severity,
+        confidence,
         title: format!("ran {what} as `{}`", launched.line()),
         fact: format!("the image's inode has no link; it was executed as `{}`", launched.image.file),
         techniques: &["T1620", "T1036"],
@@ -41,8 +45,17 @@ mod tests {
         }
         assert_eq!(fileless(&["id"], None).judge(judge), None);
         let own = ["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"];
-        assert_eq!(fileless(&own, Some("unlinked")).judge(judge), None, "an upgrade");
+        let executed = |file: &str, kind| {
+            let mut scene = fileless(&own, Some(kind));
+            scene.image.file = file.into();
+            scene.severity(judge)
+        };
+        for file in ["/usr/bin/python3.11", "/proc/self/exe"] {
+            assert_eq!(executed(file, "unlinked"), None, "an upgrade");
+        }
+        assert_eq!(executed("/tmp/x", "unlinked"), Some(Severity::Critical), "in the server's name");
+        assert_eq!(executed("/usr/bin/python3.11", "memfd"), Some(Severity::Critical), "no server is one");
         let clone = fileless(&["runc", "init"], Some("memfd")).with(|l| l.itself = true);
-        assert_eq!(clone.judge(judge), None, "a sealed copy of itself");
+        assert_eq!(clone.severity(judge), Some(Severity::Medium), "a sealed copy of itself");
     }
 }

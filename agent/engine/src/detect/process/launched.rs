@@ -1,6 +1,9 @@
 //! A launch as the rules see it, and what they say of it.
 
-use super::{command_from_request::Order, program::Program};
+use super::{
+    command_from_request::Order,
+    program::{OWN_IMAGE, Program},
+};
 use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
 use tracer_common::{AF_INET, AF_INET6, Descriptor};
 
@@ -119,21 +122,42 @@ impl Launched<'_> {
         self.program.takes_orders() && !self.is_helper()
     }
 
-    /// Whether it is the server's own command line again: a worker, a reload, an upgrade.
+    /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches
+    /// something chooses its arguments, so that they alone say nothing.
     pub fn is_server_again(&self) -> bool {
         let seen = self.stamp.is_some_and(|stamp| stamp.itself == self.image.itself());
-        seen || !self.server.args.is_empty() && self.image.args == self.server.args
+        let known = !self.server.args.is_empty() && self.image.args == self.server.args;
+        (seen || known) && (self.is_server_file() || self.is_called_as_server())
+    }
+
+    /// Whether its file is the image of the server, by that path or by what the kernel calls it.
+    pub fn is_server_file(&self) -> bool {
+        let own = self.image.file == OWN_IMAGE && !matches!(self.below, Below::Deeper { .. });
+        own || !self.image.file.is_empty() && self.image.file == self.server_file()
+    }
+
+    /// Whether its file has the name that the server was launched by: a link to its image, or a script that the
+    /// kernel gave to an interpreter.
+    fn is_called_as_server(&self) -> bool {
+        let file = &self.image.file;
+        let seen = self.stamp.is_some_and(|stamp| stamp.file == self.image.file_itself());
+        // Of a script its arguments begin with the interpreter, and one option at most (execve(2)).
+        let told = file.starts_with('/') && self.server.args.iter().take(3).any(|arg| arg == file);
+        // `/usr/bin/python3` is a link to the `/usr/bin/python3.11` beside it.
+        let beside = folder(file).is_some_and(|own| Some(own) == folder(self.server_file()))
+            && alike(super::program::name(file), super::program::name(self.server_file()));
+        seen || told || beside
+    }
+
+    /// Path of the server's image.
+    fn server_file(&self) -> &str {
+        self.server.exe.trim_end_matches(" (deleted)")
     }
 
     /// Whether it is what the server's own runtime runs as a helper.
     pub fn is_helper(&self) -> bool {
-        let server = super::program::name(self.server.exe.trim_end_matches(" (deleted)"));
+        let server = super::program::name(self.server_file());
         let own = super::program::name(&self.image.file);
-        let alike = |a: &str, b: &str| {
-            let bare =
-                |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_owned();
-            bare(a) == bare(b)
-        };
         // The form says it all where the server is not known yet.
         let same = server.is_empty() || alike(server, own);
         same && self.program.text().is_some_and(super::program::is_multiprocessing)
@@ -144,6 +168,17 @@ impl Launched<'_> {
         const NAMES: [&str; 3] = ["input", "output", "error"];
         which.iter().filter_map(|n| NAMES.get(*n).copied()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Whether two names are versions of one program: `python3`, `python3.11`.
+fn alike(a: &str, b: &str) -> bool {
+    let bare = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    a[..bare(a)] == b[..bare(b)]
+}
+
+/// The folder of an absolute path.
+fn folder(path: &str) -> Option<&str> {
+    path.starts_with('/').then(|| path.rsplit_once('/'))?.map(|(folder, _)| folder)
 }
 
 /// A command line, as one would type it, cut to what a title can hold.
@@ -252,6 +287,29 @@ pub mod tests {
 
     pub fn pts(minor: u32) -> Descriptor {
         Descriptor { mode: S_IFCHR | 0o620, rdev: 136 << MINOR_BITS | minor, ..Descriptor::default() }
+    }
+
+    #[test]
+    fn who_is_the_server_again() {
+        let again = |file: &str, launched: fn(&mut Launched<'_>)| {
+            let mut scene = scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]).with(launched);
+            scene.image.file = file.into();
+            scene
+                .judge(|launched| {
+                    launched.is_server_again().then(|| {
+                        super::super::remote_shell::hit(String::new(), String::new(), Confidence::Confirmed)
+                    })
+                })
+                .is_some()
+        };
+        for own in ["/usr/bin/python3.11", "/usr/bin/python3", "/usr/bin/gunicorn", "/proc/self/exe"] {
+            assert!(again(own, |_| {}), "{own}");
+        }
+        for other in ["/tmp/python3", "/dev/shm/x", "/usr/bin/perl", "./python3", "/proc/7/exe", ""] {
+            assert!(!again(other, |_| {}), "{other}");
+        }
+        let deeper = |l: &mut Launched<'_>| l.below = Below::Deeper { ordered: true };
+        assert!(!again("/proc/self/exe", deeper), "the image of another program");
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod tests {
             (scene(&["id"]).with(|l| (l.flags, l.stamp) = (exec_flag::PRELOAD, None)), Some(Low)),
             (
                 scene(&["id"]).with(|l| {
-                    let stamp = Stamp { flags: exec_flag::PRELOAD, devices: [0; 3], itself: 0 };
+                    let stamp = Stamp { flags: exec_flag::PRELOAD, devices: [0; 3], ..Stamp::default() };
                     (l.flags, l.stamp) = (exec_flag::PRELOAD, Some(stamp));
                 }),
                 None,

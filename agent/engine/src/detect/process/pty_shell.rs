@@ -43,7 +43,7 @@ mod tests {
             (scene(&["bash"]).with(|l| (l.descriptors, l.stamp) = ([pts(3); 3], None)), Some(Medium)),
             (
                 scene(&["bash"]).with(|l| {
-                    let own = Stamp { flags: 0, devices: [0, pts(3).rdev, 0], itself: 0 };
+                    let own = Stamp { devices: [0, pts(3).rdev, 0], ..Stamp::default() };
                     (l.descriptors, l.stamp) = ([pts(3); 3], Some(own));
                 }),
                 None,
