@@ -167,6 +167,8 @@ struct Known {
 pub struct Cases {
     known: FxHashMap<Key, Known>,
     due: BTreeSet<(Time, &'static str, Subject)>,
+    /// Families that ever said something: of the rules that are built in, a handful.
+    families: BTreeSet<&'static str>,
     /// Cases forgotten before they left, since too many were known.
     pub dropped: u64,
 }
@@ -184,6 +186,7 @@ impl Cases {
             let mut known = Known { case, rules, more: 0, due: now.plus_ms(QUIET_MS), told: false };
             known.add(facts);
             self.due.insert((known.due, key.0, key.1));
+            self.families.insert(key.0);
             self.known.insert(key, known);
             return;
         };
@@ -243,20 +246,20 @@ impl Cases {
 
     /// Cases about a node, by rule, each with all rules that said so.
     pub fn about(&self, node: NodeId) -> Vec<(&Case, &BTreeSet<&'static str>)> {
-        if self.known.is_empty() {
-            return Vec::new();
-        }
-        let subject = Subject::Node(node);
-        let about = self.known.iter().filter(|(key, _)| key.1 == subject);
-        let mut about: Vec<_> = about.map(|(_, known)| (&known.case, &known.rules)).collect();
+        let mut about: Vec<_> =
+            self.of(Subject::Node(node)).map(|known| (&known.case, &known.rules)).collect();
         about.sort_unstable_by_key(|(case, _)| case.rule);
         about
     }
 
     /// How bad the worst is that was said about a subject.
     pub fn worst(&self, subject: Subject) -> Option<Severity> {
-        let about = self.known.iter().filter(|(key, _)| key.1 == subject);
-        about.map(|(_, known)| known.case.severity).max()
+        self.of(subject).map(|known| known.case.severity).max()
+    }
+
+    /// Cases about a subject: one for each family at most, so that a span costs the same however many are known.
+    fn of(&self, subject: Subject) -> impl Iterator<Item = &Known> {
+        self.families.iter().filter_map(move |family| self.known.get(&(*family, subject)))
     }
 
     /// When the next one leaves or is forgotten.
@@ -320,6 +323,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::node_id;
 
     fn case(severity: Severity, fact: &str, ms: u64) -> Case {
         let time = Time::default().plus_ms(ms);
@@ -390,6 +394,19 @@ mod tests {
         (0..100).for_each(|n| cases.raise(case(Severity::Low, &format!("{n}x"), 1), at(PATIENCE_MS)));
         let (told, more) = cases.pop_due(at(2 * PATIENCE_MS), at(2 * PATIENCE_MS)).expect("it is due");
         assert_eq!((told.facts.len(), more), (MAX_EVIDENCE, 96), "evidence has a bound");
+    }
+
+    #[test]
+    fn a_subject_has_what_every_family_says_of_it() {
+        let mut cases = Cases::default();
+        let subject = |n| Subject::Node(node_id(n));
+        cases.raise(Case { subject: subject(1), rule: "test.rule", ..case(Severity::Low, "a", 0) }, at(0));
+        cases.raise(Case { subject: subject(1), rule: "also.rule", ..case(Severity::High, "b", 0) }, at(0));
+        cases.raise(Case { subject: subject(2), ..case(Severity::Critical, "c", 0) }, at(0));
+        let rules = |n| cases.about(node_id(n)).iter().map(|(case, _)| case.rule).collect::<Vec<_>>();
+        assert_eq!((rules(1), rules(3)), (vec!["also.rule", "test.rule"], Vec::new()));
+        assert_eq!(cases.worst(subject(1)), Some(Severity::High));
+        assert_eq!(cases.worst(subject(3)), None);
     }
 
     #[test]
