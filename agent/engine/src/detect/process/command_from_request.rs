@@ -51,7 +51,11 @@ pub fn order(said: &[Said], image: &Image) -> Option<Order> {
         let bits = BITS.0 + BITS.1 * said.text.len().min(image.args.iter().map(String::len).sum()) as f64;
         Some(Order { place: said.place, part, text: said.text.clone(), bits: bits.min(BITS.2) })
     });
-    found.reduce(|best, next| if next.bits > best.bits { next } else { best })
+    // Of several that say the same the shortest holds the least besides.
+    let better = |next: &Order, best: &Order| {
+        next.bits > best.bits || next.bits == best.bits && next.text.len() < best.text.len()
+    };
+    found.reduce(|best, next| if better(&next, &best) { next } else { best })
 }
 
 fn part(said: &Said, program: &Program<'_>, image: &Image) -> Option<Part> {
@@ -145,7 +149,14 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         Part::Program => "is the program",
     };
     let line = launched.line();
-    let shown = &order.text[..order.text.floor_char_boundary(200)];
+    // What stands around the command is none of the command: the rest of a form may hold passwords.
+    let said = match (order.part, launched.program.text()) {
+        (Part::Within, Some(text)) => text.trim(),
+        (Part::Within, None) => &line,
+        _ => &order.text,
+    };
+    let said = crate::span::redact(said);
+    let shown = &said[..said.floor_char_boundary(200)];
     Some(Hit {
         rule: "process.command_from_request",
         severity: Severity::Critical,
@@ -216,6 +227,24 @@ mod tests {
         for (args, place, text) in cases {
             assert_eq!(order(&[said(*place, text)], &scene(args).image), None, "{args:?} {text}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_a_command_is_not_told() {
+        let cases = [
+            ("cmd='ls -la'&password=hunter2", "content holds the command: `ls -la`"),
+            ("ls -la", "content is the command: `ls -la`"),
+        ];
+        for (text, fact) in cases {
+            let mut scene = scene(&["sh", "-c", "ls -la"]);
+            scene.order = order(&[said(Place::Content, text)], &scene.image);
+            let hit = scene.judge(judge).expect("it fires");
+            assert!(hit.fact.ends_with(fact), "{}", hit.fact);
+        }
+        let both =
+            ["{{popen(['ls', '-la'])}}&password=hunter2", "ls -la"].map(|text| said(Place::Content, text));
+        let image = scene(&["ls", "-la"]).image;
+        assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Whole), "the shortest");
     }
 
     #[test]
