@@ -401,6 +401,7 @@ impl World {
     /// A rule says something.
     pub fn raise(&mut self, case: Case) {
         self.ask(case.pid);
+        self.baseline.said(case.subject, case.severity);
         self.cases.raise(case, self.now);
     }
 

@@ -29,6 +29,8 @@ const MAX_SERVICE_BYTES: usize = 256 << 10;
 const MAX_BYTES: usize = 8 << 20;
 /// Most habits that wait, some hundred bytes each; past it they are not learned until they are seen again.
 const MAX_WAITING: usize = 4096;
+/// Most subjects that a habit waits with, its latest: what is said of one is said within seconds.
+const MAX_SUBJECTS: usize = 16;
 /// How long a habit waits for something bad to be said: what grows into an attack does so in moments.
 const WAIT_MS: u64 = 30_000;
 /// What waited less when the tracer stops is not learned: as long as a finding takes to be told.
@@ -54,7 +56,7 @@ pub enum Seen {
 pub struct Baseline {
     services: BTreeMap<Arc<str>, Service>,
     /// Habits that wait, with whom they are seen with.
-    waiting: BTreeMap<(Arc<str>, Habit), Subject>,
+    waiting: BTreeMap<(Arc<str>, Habit), Waiting>,
     /// The same in order of time.
     due: VecDeque<(Time, Arc<str>, Habit)>,
     /// Bytes of all habits that are learned.
@@ -63,6 +65,26 @@ pub struct Baseline {
     pub changes: u64,
     /// Habits that found no room.
     pub unlearned: u64,
+}
+
+/// A habit that is not learned yet.
+#[derive(Debug)]
+struct Waiting {
+    subjects: VecDeque<Subject>,
+    /// Something bad was said of one of them, and stays said when that case is forgotten.
+    barred: bool,
+}
+
+impl Waiting {
+    fn with(&mut self, subject: Subject) {
+        if self.subjects.contains(&subject) {
+            return;
+        }
+        if self.subjects.len() >= MAX_SUBJECTS {
+            self.subjects.pop_front();
+        }
+        self.subjects.push_back(subject);
+    }
 }
 
 /// What is known of a service.
@@ -145,24 +167,38 @@ impl Baseline {
         }
         let seen = self.seen(service, &habit);
         let key = (Arc::clone(service), habit);
-        if seen == Seen::Known || self.waiting.contains_key(&key) {
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            waiting.with(subject);
             return Seen::Known;
+        }
+        if seen == Seen::Known {
+            return seen;
         }
         if self.waiting.len() >= MAX_WAITING {
             self.unlearned += 1;
             return seen;
         }
         self.due.push_back((now.plus_ms(WAIT_MS), Arc::clone(&key.0), key.1.clone()));
-        self.waiting.insert(key, subject);
+        self.waiting.insert(key, Waiting { subjects: VecDeque::from([subject]), barred: false });
         seen
+    }
+
+    /// Something was said about a subject: when it is bad, what it was seen doing is not learned.
+    pub fn said(&mut self, subject: Subject, severity: Severity) {
+        if severity >= Severity::High {
+            let with = self.waiting.values_mut().filter(|waiting| waiting.subjects.contains(&subject));
+            with.for_each(|waiting| waiting.barred = true);
+        }
     }
 
     /// Learns what has waited long enough and has nothing bad said about it.
     pub fn settle(&mut self, cases: &Cases, now: Time) {
         while let Some((_, service, habit)) = self.due.pop_front_if(|(due, ..)| *due <= now) {
             let key = (service, habit);
-            let Some(subject) = self.waiting.remove(&key) else { continue };
-            if cases.worst(subject) < Some(Severity::High) {
+            let Some(waiting) = self.waiting.remove(&key) else { continue };
+            // A case may be older than what its subject was seen doing.
+            let bad = |subject: &Subject| cases.worst(*subject) >= Some(Severity::High);
+            if !waiting.barred && !waiting.subjects.iter().any(bad) {
                 self.learn(&key.0, key.1, now);
             }
         }
@@ -307,6 +343,25 @@ mod tests {
         cases.raise(case(1, Severity::High), at(WAIT_MS - 1));
         cases.raise(case(2, Severity::Medium), at(0));
         baseline.settle(&cases, at(WAIT_MS));
+        assert_eq!(baseline.seen("shop", &bad), Seen::Cold);
+        assert_eq!(baseline.seen("shop", &good), Seen::Known);
+    }
+
+    #[test]
+    fn what_was_said_of_any_who_did_it_bars_it_though_the_case_is_forgotten() {
+        let mut baseline = Baseline::default();
+        let (bad, good) = (Habit::launch("GET /x", "/bin/sh", "sh -c {}"), Habit::endpoint("GET /x"));
+        for subject in 1..=2 {
+            observe(&mut baseline, subject, &bad, 0);
+        }
+        observe(&mut baseline, 3, &good, 0);
+        baseline.said(Subject::Other(2), Severity::High);
+        baseline.said(Subject::Other(3), Severity::Medium);
+        for subject in 4..100 {
+            observe(&mut baseline, subject, &bad, 0);
+        }
+        assert_eq!(baseline.waiting.values().map(|waiting| waiting.subjects.len()).max(), Some(MAX_SUBJECTS));
+        baseline.settle(&Cases::default(), at(WAIT_MS));
         assert_eq!(baseline.seen("shop", &bad), Seen::Cold);
         assert_eq!(baseline.seen("shop", &good), Seen::Known);
     }
