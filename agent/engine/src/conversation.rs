@@ -19,7 +19,9 @@ mod asking;
 mod joining;
 mod ledger;
 mod reconciling;
+mod splitting;
 mod stream;
+mod unasked;
 mod upgraded;
 
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     world::{Op, World},
 };
 use ledger::Ledger;
-pub use reconciling::Split;
+pub use splitting::Split;
 use std::collections::VecDeque;
 pub use stream::Moved;
 use stream::Stream;
@@ -232,6 +234,7 @@ impl Conversation {
                         self.request(place, Moved::Bytes(&begun), op, peers, world);
                     }
                     self.request(offset, moved, op, peers, world);
+                    self.note_whole(world);
                 }
                 None => self.passed(moved, world),
             },

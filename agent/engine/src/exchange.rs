@@ -128,6 +128,17 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// What a request is in another reading of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contested {
+    /// The one whose content it is then.
+    pub carrier: NodeId,
+    /// What this reading goes by.
+    pub framing: Framing,
+    /// Whether the content ends, so read, where the sender could have stopped.
+    pub whole: bool,
+}
+
 /// One request and its response.
 #[derive(Clone, Debug)]
 pub struct Exchange {
@@ -152,7 +163,7 @@ pub struct Exchange {
     /// Whether it came inside of another request.
     pub smuggled: bool,
     /// The one whose content it is in another reading of that.
-    pub contested: Option<NodeId>,
+    pub contested: Option<Contested>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
     pub hidden: Vec<Box<[u8]>>,
     /// The case that its framing was told in.

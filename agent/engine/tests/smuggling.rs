@@ -3,11 +3,12 @@
 mod scene;
 
 use proptest::{collection, prelude::*};
-use scene::{Client, Conn, Scene, Server, Thread, answer, get};
+use scene::{
+    Client, Conn, Scene, Server, answer,
+    chain::{Chain, F, S},
+    get,
+};
 use tracer_common::direction::{RECEIVE, SEND};
-
-const S: Thread = Thread(20, 20);
-const F: Thread = Thread(10, 10);
 
 /// One operation of a server.
 #[derive(Clone, Copy)]
@@ -344,29 +345,6 @@ fn what_only_looks_like_it() {
     ];
     for (name, ops, expected) in cases {
         assert_eq!(server(ops), *expected, "{name}");
-    }
-}
-
-/// A front end and a back end, and what they do for one request that comes in.
-struct Chain {
-    s: Scene,
-    inbound: Conn,
-    upstream: Conn,
-}
-
-impl Chain {
-    fn new(request: &str) -> Self {
-        let mut s = Scene::new();
-        let inbound = s.accept(80);
-        s.recv(F, inbound, Server, request);
-        let upstream = s.connect(F, 81);
-        Self { s, inbound, upstream }
-    }
-
-    fn findings(mut self) -> Vec<String> {
-        self.s.wait(5_000);
-        self.s.finish();
-        self.s.findings()
     }
 }
 

@@ -4,6 +4,7 @@ use super::Moved;
 use crate::{
     Time,
     detect::smuggling::{self, Carrier},
+    exchange::Contested,
     finding::Case,
     graph::NodeId,
     http1::Deviations,
@@ -64,19 +65,17 @@ impl Ledger {
         node: Option<NodeId>,
         carrier: Option<Carrier>,
         behind: (u64, Moved<'_>),
-    ) -> Option<NodeId> {
-        let turned = self.turned;
+    ) -> Option<Contested> {
         for carrier in &mut self.carriers {
+            // Whether its sender had waited for an answer before, he knows best.
+            let turned = self.turned && !carrier.is_told_elsewhere();
             carrier.readings.retain_mut(|reading| reading.request(place, node, turned));
         }
-        if turned {
+        if self.turned {
             // Whoever has answered that, and waited, has left nothing behind that one could see.
             self.carriers.retain(|carrier| !carrier.is_plain());
         }
-        let contested = node.and_then(|node| {
-            let holds = |held: &&Carrier| held.readings.iter().any(|reading| reading.contests(node));
-            self.carriers.iter().find(holds)?.node
-        });
+        let contested = node.and_then(|node| self.carriers.iter().find_map(|held| held.contests(node)));
         let Some(mut carrier) = carrier else { return contested };
         if let Moved::Bytes(bytes) = behind.1 {
             carrier.readings.retain_mut(|reading| reading.bytes(behind.0, bytes));
@@ -117,6 +116,19 @@ impl Ledger {
         carrier.deviations |= deviations;
         let begins = carrier.content.found().first().is_some_and(|hidden| hidden.offset == 0);
         (odd || begins).then_some(carrier)
+    }
+
+    /// Requests of which it is known since the last time that they are content in a reading that is a whole one.
+    pub fn whole(&mut self) -> Vec<(NodeId, Contested)> {
+        let mut news = Vec::new();
+        for carrier in &mut self.carriers {
+            let Some(node) = carrier.node else { continue };
+            for reading in &mut carrier.readings {
+                let contested = Contested { carrier: node, framing: reading.framing, whole: true };
+                news.extend(reading.take_whole().iter().map(|request| (*request, contested)));
+            }
+        }
+        news
     }
 
     /// Bytes were not seen that may have been requests: what follows may answer these.

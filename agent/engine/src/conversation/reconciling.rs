@@ -1,34 +1,22 @@
 //! What was asked held against what was answered, for [`smuggling`], which has the rules.
 
-use super::{Conversation, Moved, Open};
+use super::{
+    Conversation, Moved,
+    unasked::{is_status_line, response, smuggled, status_of},
+};
 use crate::{
-    Time,
-    detect::smuggling::{self, Carrier, Ghost, Way},
-    exchange::{Exchange, Problem, Side},
+    detect::smuggling::{self, Carrier, Ghost},
+    exchange::{Contested, Side},
     finding::Case,
     graph::NodeId,
-    http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
-    protocol,
+    http1::Head,
     world::{Op, World},
 };
 
 /// Longest line of a request within a content that an exchange keeps, in bytes.
 const MAX_LINE: usize = 256;
-/// Most open requests that are looked at for the one that a call came with: the latest ones.
-const MAX_INBOUND: usize = 64;
 /// Most later requests that are told as possibly hit.
 const MAX_HIT: u8 = 5;
-
-/// A request that went out without having come in as one, as it seems.
-#[derive(Clone, Copy, Debug)]
-pub struct Split {
-    /// How.
-    pub way: Way,
-    /// The request before it on its connection.
-    pub first: NodeId,
-    /// The request that holds it, if what came in could be read.
-    pub inbound: Option<NodeId>,
-}
 
 impl Conversation {
     /// A request has its head: takes note if it may carry another.
@@ -49,6 +37,9 @@ impl Conversation {
             *told += 1;
             let text = smuggling::hit(exchange);
             world.cases.append(case.rule, case.subject, (first.time, text));
+        }
+        for carrier in &mut self.ledger.carriers {
+            carrier.meets(&world.graph);
         }
         (self.ledger.refused_upgrade, self.ledger.reread) = (None, false);
         let contested = self.ledger.asked(place, node, carrier, behind);
@@ -80,57 +71,6 @@ impl Conversation {
         }
     }
 
-    /// Whether it may still be answered though all that was asked is.
-    pub fn may_be_answered(&self) -> bool {
-        self.ledger.suspect().is_some_and(|carrier| carrier.side == Side::Server || !carrier.joined)
-    }
-
-    /// Whether a request was seen in the content of another.
-    pub fn holds_a_request(&self) -> bool {
-        self.ledger.suspect().is_some_and(|carrier| carrier.suspicion().0)
-    }
-
-    /// What a response answers for which no request is open.
-    pub(super) fn unframed(&self) -> protocol::Answering {
-        let head = self.ledger.suspect().and_then(|carrier| carrier.carried()?.head());
-        match head.as_ref().map(|head| head.start()) {
-            Some(Start::Request { method, .. }) => {
-                Answering { head: method == "HEAD", connect: method == "CONNECT" }.into()
-            }
-            _ => protocol::Answering::default(),
-        }
-    }
-
-    /// A final response began though no request is open: opens the one that it answers, if a carrier brought it.
-    pub(super) fn unasked(&mut self, status: u16, op: Op, failed: bool, world: &mut World) {
-        world.stats.orphan_responses += 1;
-        let may_be = self.may_be_answered();
-        let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return };
-        let ghost = Ghost { status, op, failed };
-        let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return };
-        let node = smuggled(carrier, op, world);
-        let answering = self.unframed();
-        self.open.push_front(Open { node, answering, answered: true, asked: op, split: None });
-        if let Some(carrier) = self.ledger.suspect_mut() {
-            carrier.served += 1;
-        }
-        self.found(case, world);
-    }
-
-    /// Bytes where an answer should begin, or that only the end of the connection ends, are something else.
-    pub(super) fn odd_answer(&mut self, bytes: &[u8], op: Op, world: &mut World) {
-        let until_close = self.responses.parser.reads_until_close();
-        let begins = until_close && looks_like_response(bytes) == Guess::Yes;
-        if !begins && (until_close || !self.open.is_empty()) || !self.may_be_answered() {
-            return;
-        }
-        if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0) {
-            let status = if begins { status_of(bytes) } else { None };
-            let case = smuggling::odd_answer(carrier, status, op, world);
-            self.found(case, world);
-        }
-    }
-
     /// A response has its head: holds it against what was asked.
     pub(super) fn reconcile(&mut self, head: &Head, op: Op, world: &mut World) {
         let Some(open) = self.open.front() else { return };
@@ -142,7 +82,7 @@ impl Conversation {
         let carrier = self.ledger.carriers.iter_mut().find(|carrier| carrier.node == Some(node));
         if let Some(carrier) = carrier {
             carrier.answered = Some((op.time, status));
-            carrier.joined = world.graph.get(node).is_some_and(|node| node.partner.is_some());
+            carrier.meets(&world.graph);
         }
         if let Some(case) = self.in_other_reading(node, status, op, world) {
             self.found(case, world);
@@ -154,20 +94,37 @@ impl Conversation {
 
     /// A request that is answered may be content for another reader.
     fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<Case> {
-        let readings = |carrier: &'_ Carrier| -> Option<crate::http1::Framing> {
-            Some(carrier.readings.iter().find(|reading| reading.swallows(node))?.framing)
-        };
-        let carriers = self.ledger.carriers.iter().filter(|carrier| carrier.side == Side::Server);
-        let (carrier, framing) = carriers.filter_map(|carrier| Some((carrier, readings(carrier)?))).next()?;
-        // The end that sent it has told it.
-        let sent = world.graph.get(node)?.partner.and_then(|node| world.graph.get(node)?.exchange());
-        if sent.is_some_and(|sent| sent.smuggled) {
-            return None;
-        }
+        let (carrier, contested) = self.swallowing(node, world)?;
         let exchange = world.graph.exchange_mut(node)?;
         exchange.smuggled = true;
         let name = smuggling::name(exchange);
-        Some(smuggling::swallowed(carrier, framing, name, status, op, world))
+        Some(smuggling::swallowed(carrier, contested.framing, name, status, op, world))
+    }
+
+    /// The carrier whose content a request is in another reading that is a whole one. The end that sent both knows
+    /// where it stopped and for what it waited; where it is not seen, the order of what was read must do.
+    fn swallowing(&self, node: NodeId, world: &World) -> Option<(&Carrier, Contested)> {
+        let graph = &world.graph;
+        let partner = |node: NodeId| graph.get(node)?.partner;
+        let Some(sent) = partner(node).filter(|_| self.side == Some(Side::Server)) else {
+            let own = |carrier: &'_ Carrier| carrier.contests(node).filter(|contested| contested.whole);
+            let alone = self.ledger.carriers.iter().filter(|carrier| !carrier.joined);
+            return alone.filter_map(|carrier| Some((carrier, own(carrier)?))).next();
+        };
+        let sent = graph.get(sent)?.exchange()?;
+        // The end that sent it has told it.
+        let contested = sent.contested.filter(|contested| contested.whole && !sent.smuggled)?;
+        let own = |carrier: &&Carrier| carrier.node.and_then(partner) == Some(contested.carrier);
+        Some((self.ledger.carriers.iter().find(own)?, contested))
+    }
+
+    /// It is known by now of these requests that another reader takes them for content.
+    pub(super) fn note_whole(&mut self, world: &mut World) {
+        for (node, contested) in self.ledger.whole() {
+            if let Some(exchange) = world.graph.exchange_mut(node) {
+                exchange.contested = Some(contested);
+            }
+        }
     }
 
     /// A server that fails half way through a head may go on with the next answer.
@@ -187,137 +144,9 @@ impl Conversation {
         Some(case)
     }
 
-    /// A send failed: what it tried to say may be an answer to a request that nobody framed.
-    pub fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
-        let begun = self.responses.parser.partial();
-        let bytes = if begun.is_empty() { bytes } else { &[begun, bytes].concat() };
-        self.unfinished_answer(bytes, op, true, world);
-    }
-
-    /// Nothing more will come of a response whose head began like this.
-    pub(super) fn unfinished_answer(&mut self, head: &[u8], op: Op, failed: bool, world: &mut World) {
-        let begins = self.open.is_empty() && looks_like_response(head) == Guess::Yes;
-        let status = status_of(head).filter(|status| begins && (*status >= 200 || *status == 101));
-        let Some(status) = status.filter(|_| self.may_be_answered()) else { return };
-        self.responses = self.anew(Role::Response);
-        self.unasked(status, op, failed, world);
-        for node in self.open.drain(..).filter_map(|open| open.node) {
-            if let Some(answer) = response(head) {
-                world.graph.answered(node, answer);
-            }
-            world.end(node, op.time, Some(Problem::CutShort));
-        }
-    }
-
-    /// The connection is over: what came of responses that nobody asked for.
-    pub(super) fn last_answers(&mut self, at: Time, world: &mut World) {
-        let Some(op) = self.last.iter().flatten().max_by_key(|op| op.time).copied() else { return };
-        let mut begun = self.responses.parser.partial().to_vec();
-        if let Some((_, early)) = self.early.first() {
-            begun = early.to_vec();
-        }
-        self.unfinished_answer(&begun, Op { time: op.time.min(at), ..op }, false, world);
-    }
-
-    /// A request is sent: is it one that came in within another?
-    pub(super) fn split(&self, exchange: &Exchange, op: Op, world: &World) -> Option<Split> {
-        if self.side != Some(Side::Client) {
-            return None;
-        }
-        let (way, first) = match (self.ledger.refused_upgrade, self.open.back()) {
-            (Some(first), _) => (Way::Upgrade, first),
-            // In one send with it: who only sends early has what he sends from somebody.
-            (None, Some(before)) if before.asked == op => (Way::Behind, before.node?),
-            (None, None) if self.ledger.reread => (Way::Reread, self.ledger.carriers.back()?.node?),
-            _ => return None,
-        };
-        let mut readable = false;
-        for node in world.causes.open_requests(op.pid).rev().take(MAX_INBOUND) {
-            readable = true;
-            let Some(inbound) = world.graph.get(node).and_then(|node| node.exchange()) else { continue };
-            if smuggling::came_with(way, inbound, exchange) {
-                return Some(Split { way, first, inbound: inbound.contested.or(Some(node)) });
-            }
-        }
-        let hidden = way == Way::Behind && !readable && world.tasks.serves_unreadable(op.pid);
-        hidden.then_some(Split { way, first, inbound: None })
-    }
-
-    /// A request went out without having come in as one.
-    pub(super) fn tell_split(
-        &mut self,
-        split: Split,
-        second: NodeId,
-        status: Option<u16>,
-        op: Op,
-        world: &mut World,
-    ) {
-        let partner = world.graph.get(second).and_then(|node| node.partner);
-        for node in [Some(second), partner].into_iter().flatten() {
-            if let Some(exchange) = world.graph.exchange_mut(node) {
-                exchange.smuggled = true;
-            }
-        }
-        if let Some(case) = smuggling::split(split, second, status, op, world) {
-            self.found(case, world);
-        }
-    }
-
-    /// A request for another protocol was answered.
-    fn upgraded(&mut self, node: NodeId, status: u16, op: Op, world: &mut World) {
-        let call = world.graph.get(node).and_then(|node| node.exchange());
-        let Some(call) = call.filter(|call| call.side == Side::Client) else { return };
-        let Some(protocol) = call.request.field("upgrade") else { return };
-        let h2c = protocol.split(|b| *b == b',').any(|p| p.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-        let own = |inbound: &Exchange| inbound.request.field("upgrade").is_some();
-        let inbound = world
-            .causes
-            .open_requests(op.pid)
-            .find(|node| world.graph.get(*node).and_then(|node| node.exchange()).is_some_and(own));
-        let Some(inbound) = inbound else { return };
-        if status == 101 && h2c {
-            if let Some(case) = smuggling::cleartext_http2(inbound, node, op, world) {
-                self.found(case, world);
-            }
-        } else if status != 101 && smuggling::rewrites(inbound, node, &world.graph) {
-            self.ledger.refused_upgrade = Some(node);
-        }
-    }
-
-    fn found(&mut self, case: Case, world: &mut World) {
+    pub(super) fn found(&mut self, case: Case, world: &mut World) {
         smuggling::explains(&case, world);
         self.ledger.case = Some((case.clone(), 0));
         world.raise(case);
-    }
-}
-
-/// The exchange of a request that came inside another; nothing when its bytes were not seen.
-fn smuggled(carrier: &Carrier, op: Op, world: &mut World) -> Option<NodeId> {
-    let head = carrier.carried()?.head()?;
-    let exchange =
-        Exchange { smuggled: true, ..Exchange::new(carrier.side, head, carrier.endpoints.clone()) };
-    world.smuggled(exchange, carrier.node?, op)
-}
-
-fn is_status_line(line: &[u8]) -> bool {
-    looks_like_response(&[line, b"\n"].concat()) == Guess::Yes
-}
-
-/// The code of a status line.
-fn status_of(line: &[u8]) -> Option<u16> {
-    str::from_utf8(line.get(9..12)?).ok()?.parse().ok()
-}
-
-fn response(bytes: &[u8]) -> Option<Box<Head>> {
-    let mut parser = Parser::new(Role::Response);
-    let mut rest = bytes;
-    loop {
-        let (used, event) = parser.step(rest, Answering::default());
-        rest = &rest[used..];
-        match event {
-            Some(Event::Head(head)) => return Some(head),
-            Some(Event::Begin) => {}
-            _ => return None,
-        }
     }
 }

@@ -12,6 +12,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
+pub mod chain;
 mod check;
 pub mod records;
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     Time, Value,
-    exchange::{Endpoints, Exchange, Side},
-    graph::NodeId,
+    exchange::{Contested, Endpoints, Exchange, Side},
+    graph::{Graph, NodeId},
     http1::{Deviations, Framing},
     protocol::Protocol,
     world::Op,
@@ -88,15 +88,32 @@ impl Carrier {
         })
     }
 
+    /// Sees whether the other end of the connection is known by now.
+    pub fn meets(&mut self, graph: &Graph) {
+        self.joined |= self.node.and_then(|node| graph.get(node)?.partner).is_some();
+    }
+
     /// How likely it is the one of several that carried something: most of all, what shows a request inside. Of two
     /// alike it is the later one.
     pub fn suspicion(&self) -> (bool, bool) {
         (!self.content.found().is_empty(), !self.readings.is_empty())
     }
 
+    /// Whether what its sender did is told by its other end, which is seen too.
+    pub fn is_told_elsewhere(&self) -> bool {
+        self.joined && self.side == Side::Server
+    }
+
     /// Whether it shows nothing that another reader could take for a request.
     pub fn is_plain(&self) -> bool {
         self.content.found().is_empty() && self.readings.is_empty() && self.content.unseen() == 0
+    }
+
+    /// What a request is that came behind it, in another reading of this one: the first that is a whole one.
+    pub fn contests(&self, request: NodeId) -> Option<Contested> {
+        let readings = self.readings.iter().filter(|reading| reading.contests(request));
+        let reading = readings.max_by_key(|reading| reading.is_whole())?;
+        Some(Contested { carrier: self.node?, framing: reading.framing, whole: reading.is_whole() })
     }
 
     /// The request in it that is answered next.

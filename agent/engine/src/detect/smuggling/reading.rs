@@ -45,6 +45,8 @@ pub struct Reading {
     aligned: bool,
     /// Requests that are content in this reading.
     swallowed: Vec<NodeId>,
+    /// Whether it was told of these that the reading is a whole one.
+    told: bool,
 }
 
 impl Reading {
@@ -62,7 +64,7 @@ impl Reading {
 
     fn new(framing: Framing) -> Self {
         let parser = Parser::within(framing);
-        Self { framing, parser, ended: None, aligned: false, swallowed: Vec::new() }
+        Self { framing, parser, ended: None, aligned: false, swallowed: Vec::new(), told: false }
     }
 
     /// What came behind the head, at `place` of the stream; false when it cannot be read like this.
@@ -123,9 +125,15 @@ impl Reading {
         self.swallowed.contains(&node)
     }
 
-    /// Whether the request is content in this reading, and the reading a whole one.
-    pub fn swallows(&self, node: NodeId) -> bool {
-        self.aligned && self.swallowed.contains(&node)
+    /// Whether it ends where the sender could have stopped.
+    pub fn is_whole(&self) -> bool {
+        self.aligned
+    }
+
+    /// The requests that are content in this reading, once it turns out to be a whole one.
+    pub fn take_whole(&mut self) -> &[NodeId] {
+        let news = self.aligned && !std::mem::replace(&mut self.told, self.aligned);
+        if news { &self.swallowed } else { &[] }
     }
 }
 

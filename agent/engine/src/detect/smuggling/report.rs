@@ -252,7 +252,8 @@ fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
 
 /// Whether a request came from a process that serves requests itself.
 fn is_passed_on(node: NodeId, world: &mut World) -> bool {
-    let client = world.graph.get(node).and_then(|node| node.partner);
+    let own = world.graph.get(node).filter(|own| own.is_call()).map(|_| node);
+    let client = own.or_else(|| world.graph.get(node)?.partner);
     let pid = client.and_then(|client| world.graph.get(client)).map(|client| client.pid);
     inbound(node, world).is_some() || pid.is_some_and(|pid| world.tasks.serves_unreadable(pid))
 }

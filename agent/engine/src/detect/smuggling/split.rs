@@ -44,7 +44,7 @@ pub fn came_with(way: Way, inbound: &Exchange, request: &Exchange) -> bool {
         // A front end decodes what it gets.
         Way::Behind => {
             (line != first && within(&percent_decoded(own)))
-                || (line == first && inbound.contested.is_some())
+                || (line == first && inbound.contested.is_some_and(|contested| contested.whole))
                 || inbound.hidden.iter().any(|line| within(line))
         }
         Way::Reread => inbound.hidden.iter().any(|line| within(line)),

@@ -1,0 +1,128 @@
+//! Answers that no request asked for which was framed.
+
+use super::{Conversation, Open};
+use crate::{
+    Time,
+    detect::smuggling::{self, Carrier, Ghost},
+    exchange::{Exchange, Problem, Side},
+    graph::NodeId,
+    http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
+    protocol,
+    world::{Op, World},
+};
+
+impl Conversation {
+    /// Whether it may still be answered though all that was asked is.
+    pub fn may_be_answered(&self) -> bool {
+        self.ledger.suspect().is_some_and(|carrier| carrier.side == Side::Server || !carrier.joined)
+    }
+
+    /// Whether a request was seen in the content of another.
+    pub fn holds_a_request(&self) -> bool {
+        self.ledger.suspect().is_some_and(|carrier| carrier.suspicion().0)
+    }
+
+    /// What a response answers for which no request is open.
+    pub(super) fn unframed(&self) -> protocol::Answering {
+        let head = self.ledger.suspect().and_then(|carrier| carrier.carried()?.head());
+        match head.as_ref().map(|head| head.start()) {
+            Some(Start::Request { method, .. }) => {
+                Answering { head: method == "HEAD", connect: method == "CONNECT" }.into()
+            }
+            _ => protocol::Answering::default(),
+        }
+    }
+
+    /// A final response began though no request is open: opens the one that it answers, if a carrier brought it.
+    pub(super) fn unasked(&mut self, status: u16, op: Op, failed: bool, world: &mut World) {
+        world.stats.orphan_responses += 1;
+        let may_be = self.may_be_answered();
+        let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return };
+        let ghost = Ghost { status, op, failed };
+        let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return };
+        let node = smuggled(carrier, op, world);
+        let answering = self.unframed();
+        self.open.push_front(Open { node, answering, answered: true, asked: op, split: None });
+        if let Some(carrier) = self.ledger.suspect_mut() {
+            carrier.served += 1;
+        }
+        self.found(case, world);
+    }
+
+    /// Bytes where an answer should begin, or that only the end of the connection ends, are something else.
+    pub(super) fn odd_answer(&mut self, bytes: &[u8], op: Op, world: &mut World) {
+        let until_close = self.responses.parser.reads_until_close();
+        let begins = until_close && looks_like_response(bytes) == Guess::Yes;
+        if !begins && (until_close || !self.open.is_empty()) || !self.may_be_answered() {
+            return;
+        }
+        if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0) {
+            let status = if begins { status_of(bytes) } else { None };
+            let case = smuggling::odd_answer(carrier, status, op, world);
+            self.found(case, world);
+        }
+    }
+
+    /// A send failed: what it tried to say may be an answer to a request that nobody framed.
+    pub fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
+        let begun = self.responses.parser.partial();
+        let bytes = if begun.is_empty() { bytes } else { &[begun, bytes].concat() };
+        self.unfinished_answer(bytes, op, true, world);
+    }
+
+    /// Nothing more will come of a response whose head began like this.
+    pub(super) fn unfinished_answer(&mut self, head: &[u8], op: Op, failed: bool, world: &mut World) {
+        let begins = self.open.is_empty() && looks_like_response(head) == Guess::Yes;
+        let status = status_of(head).filter(|status| begins && (*status >= 200 || *status == 101));
+        let Some(status) = status.filter(|_| self.may_be_answered()) else { return };
+        self.responses = self.anew(Role::Response);
+        self.unasked(status, op, failed, world);
+        for node in self.open.drain(..).filter_map(|open| open.node) {
+            if let Some(answer) = response(head) {
+                world.graph.answered(node, answer);
+            }
+            world.end(node, op.time, Some(Problem::CutShort));
+        }
+    }
+
+    /// The connection is over: what came of responses that nobody asked for.
+    pub(super) fn last_answers(&mut self, at: Time, world: &mut World) {
+        let Some(op) = self.last.iter().flatten().max_by_key(|op| op.time).copied() else { return };
+        let mut begun = self.responses.parser.partial().to_vec();
+        if let Some((_, early)) = self.early.first() {
+            begun = early.to_vec();
+        }
+        self.unfinished_answer(&begun, Op { time: op.time.min(at), ..op }, false, world);
+    }
+}
+
+/// The exchange of a request that came inside another; nothing when its bytes were not seen.
+pub(super) fn smuggled(carrier: &Carrier, op: Op, world: &mut World) -> Option<NodeId> {
+    let head = carrier.carried()?.head()?;
+    let exchange =
+        Exchange { smuggled: true, ..Exchange::new(carrier.side, head, carrier.endpoints.clone()) };
+    world.smuggled(exchange, carrier.node?, op)
+}
+
+pub(super) fn is_status_line(line: &[u8]) -> bool {
+    looks_like_response(&[line, b"\n"].concat()) == Guess::Yes
+}
+
+/// The code of a status line.
+pub(super) fn status_of(line: &[u8]) -> Option<u16> {
+    str::from_utf8(line.get(9..12)?).ok()?.parse().ok()
+}
+
+pub(super) fn response(bytes: &[u8]) -> Option<Box<Head>> {
+    let mut parser = Parser::new(Role::Response);
+    let mut rest = bytes;
+    loop {
+        let (used, event) = parser.step(rest, Answering::default());
+        rest = &rest[used..];
+        match event {
+            Some(Event::Head(head)) => return Some(head),
+            Some(Event::Begin) => {}
+            _ => return None,
+        }
+    }
+}

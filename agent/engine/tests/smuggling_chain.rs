@@ -1,0 +1,73 @@
+//! Request smuggling seen from both sides of a front end: what it was sent, what it sent on, what came back.
+
+mod scene;
+
+use scene::{
+    Client, Server,
+    chain::{Chain, F, S},
+};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const HEAD: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding: chunked\r\n\r\n";
+const LAST_CHUNK: &str = "0\r\n\r\n";
+const EVIL: &str = "GET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+
+const CARRIED: &str = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+const ODD: &str = "http.ambiguous_framing suspicious: POST /a can be framed in more than one way: cl and te";
+
+/// A front end that goes by the length streams what it gets: the back end answers before it has read all.
+#[test]
+fn what_was_sent_without_waiting_is_one_message_whenever_it_was_read() {
+    let mut chain = Chain::new(&format!("{HEAD}{LAST_CHUNK}"));
+    chain.asks(&format!("{HEAD}{LAST_CHUNK}"));
+    chain.s.recv(F, chain.inbound, Server, EVIL);
+    chain.s.send(F, chain.upstream, Client, EVIL);
+    // The back end answers the first before it reads the second, which had been sent.
+    chain.s.send(S, chain.upstream, Server, OK);
+    chain.s.recv(S, chain.upstream, Server, EVIL);
+    chain.s.send(S, chain.upstream, Server, OK);
+    chain.s.recv(F, chain.upstream, Client, OK);
+    chain.delivers(OK);
+    assert_eq!(chain.findings(), [CARRIED]);
+}
+
+/// The other way round: read at once, though the sender had waited for the first answer.
+#[test]
+fn who_waited_for_an_answer_has_asked_twice() {
+    let mut chain = Chain::new(&format!("{HEAD}{LAST_CHUNK}"));
+    chain.asks(&format!("{HEAD}{LAST_CHUNK}"));
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.recv(F, chain.inbound, Server, EVIL);
+    chain.asks(EVIL);
+    chain.answers(OK);
+    chain.delivers(OK);
+    assert_eq!(chain.findings(), [ODD]);
+}
+
+/// Where a receive ends is no sign of where the sender stopped.
+#[test]
+fn the_senders_boundaries_count_not_the_receivers() {
+    // Its length ends within the second request: nobody who goes by it could have sent that.
+    let sent = format!("{HEAD}{LAST_CHUNK}{EVIL}{}", "x".repeat(20)).replace(": 43", ": 30");
+    let cut = HEAD.len() + 30;
+    let mut chain = Chain::new(&sent);
+    chain.s.send(F, chain.upstream, Client, &sent);
+    chain.s.recv(S, chain.upstream, Server, &sent[..cut]);
+    chain.s.recv(S, chain.upstream, Server, &sent[cut..]);
+    chain.answers(&format!("{OK}{OK}"));
+    chain.delivers(OK);
+    let found = chain.findings();
+    assert!(found.iter().all(|finding| !finding.contains("confirmed")), "{found:?}");
+}
+
+/// Only the front end is on this node.
+#[test]
+fn the_front_end_alone_shows_the_other_reading_too() {
+    let mut chain = Chain::new(&format!("{HEAD}{LAST_CHUNK}{EVIL}"));
+    chain.s.send(F, chain.upstream, Client, HEAD);
+    chain.s.send(F, chain.upstream, Client, &format!("{LAST_CHUNK}{EVIL}"));
+    chain.s.recv(F, chain.upstream, Client, &format!("{OK}{OK}"));
+    chain.delivers(OK);
+    assert_eq!(chain.findings(), [CARRIED]);
+}
