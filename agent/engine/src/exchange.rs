@@ -3,7 +3,7 @@
 use crate::{
     finding::Subject,
     graph::NodeId,
-    http1::{Framing, Head, Start},
+    http1::{Framing, Head, Leniency, Start},
     protocol::Protocol,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -135,6 +135,8 @@ pub struct Contested {
     pub carrier: NodeId,
     /// What this reading goes by.
     pub framing: Framing,
+    /// How it takes chunks, where it goes by these.
+    pub leniency: Leniency,
     /// Whether the content ends, so read, where the sender could have stopped.
     pub whole: bool,
 }

@@ -162,6 +162,11 @@ impl Parser {
         matches!(self, Self::Http1(parser) if parser.reads_until_close())
     }
 
+    /// See [`http1::Parser::in_trailer`].
+    pub fn in_trailer(&self) -> bool {
+        matches!(self, Self::Http1(parser) if parser.in_trailer())
+    }
+
     /// See [`http1::Parser::partial`].
     pub fn partial(&self) -> &[u8] {
         if let Self::Http1(parser) = self { parser.partial() } else { b"" }

@@ -3,7 +3,7 @@
 mod scene;
 
 use scene::{
-    Client, Server,
+    Client, Scene, Server,
     chain::{Chain, F, S},
 };
 
@@ -70,4 +70,56 @@ fn the_front_end_alone_shows_the_other_reading_too() {
     chain.s.recv(F, chain.upstream, Client, &format!("{OK}{OK}"));
     chain.delivers(OK);
     assert_eq!(chain.findings(), [CARRIED]);
+}
+
+/// Chunks that readers take differently: the front end takes all of it for one content, the back end stops earlier.
+#[test]
+fn chunks_have_more_than_one_reading() {
+    let kind = |kind: &str| {
+        format!("http.ambiguous_framing suspicious: POST /a can be framed in more than one way: {kind}")
+    };
+    // A request whose content takes up what the outer framing still has.
+    let inner = "0\r\n\r\nGET /admin HTTP/1.1\r\nContent-Length: 7\r\n\r\n";
+    let (size, end) = (inner.len(), "\r\n0\r\n\r\n");
+    let text = "x".repeat(size);
+    let cases = [
+        // LF ends the line of the size: `text` is data, `inner` ends it. Or the line goes on to its CRLF.
+        ("chunk lf", format!("{size:x};\n{text}\r\n{inner}{end}")),
+        ("chunk lf", format!("{size:x}\n{text}\r\n{inner}{end}")),
+        // LF ends the data, and a size of 0 follows; or two bytes are passed, and what follows is a size.
+        ("chunk end", format!("1\r\nx\n0{size:x}\r\n{inner}{end}")),
+        // Sizes that are none for a strict reader, with the rest for another.
+        ("chunk size", format!("0x{size:x}\r\n{inner}{end}")),
+        ("chunk size", format!("+{size:x}\r\n{inner}{end}")),
+        ("chunk size", format!("-{size:x}\r\n{inner}{end}")),
+        ("chunk size", format!(" {size:x}\r\n{inner}{end}")),
+        ("chunk size", format!("1{size:016x}\r\n{inner}{end}")),
+        ("odd chunk", format!("{size:x};\rx\r\n{inner}{end}")),
+        ("odd chunk", format!("{size:x} \r\n{inner}{end}")),
+        ("odd trailer", format!("0\r\n{}", &inner[5..])),
+    ];
+    for (odd, content) in &cases {
+        let sent = format!("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{content}");
+        let run = |answers: &str| {
+            let mut chain = Chain::new(&sent);
+            chain.asks(&sent);
+            chain.answers(answers);
+            chain.delivers(OK);
+            chain.findings()
+        };
+        let mut alone = Scene::new();
+        let conn = alone.accept(80);
+        alone.recv(S, conn, Server, &sent);
+        alone.send(S, conn, Server, OK);
+        alone.wait(5_000);
+        assert_eq!(alone.findings(), [kind(odd)], "{content:?}");
+        let found = run(OK);
+        assert!(found.iter().all(|f| f.contains(" suspicious: ")), "{content:?} answered once: {found:?}");
+        let found = run(&format!("{OK}{OK}"));
+        assert_eq!(found.len(), 1, "{content:?}: {found:?}");
+        assert!(
+            found[0].starts_with("http.request_smuggling confirmed: POST /a carried GET /admin"),
+            "{content:?}: {found:?}"
+        );
+    }
 }

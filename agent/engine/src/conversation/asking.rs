@@ -64,15 +64,20 @@ impl Conversation {
                     self.brought(before.first(bytes), op, world);
                 }
                 Some(Event::End | Event::Incomplete) => {
+                    self.trailed(before.first(used), world);
                     self.content_ended(place, world);
                     self.current = None;
                 }
+                None if self.requests.parser.in_trailer() => self.trailed(before.first(used), world),
                 Some(Event::Tunnel) | None => {}
                 Some(Event::NotHttp) => return self.no_request(world),
                 Some(Event::Lost(loss)) => {
                     match loss {
                         Loss::Framing => self.passed(rest, world),
-                        Loss::Chunk => self.passed(before, world),
+                        Loss::Chunk => {
+                            self.passed(before, world);
+                            self.content_broke(world);
+                        }
                         Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields | Loss::Multiplexed => {
                             self.ledger.missed(used.max(1))
                         }

@@ -43,7 +43,7 @@ impl Ledger {
     /// Bytes of the requests' direction, from `place` on, before they are read as messages.
     pub fn moved(&mut self, place: u64, moved: Moved<'_>) {
         for carrier in &mut self.carriers {
-            carrier.readings.retain_mut(|reading| match moved {
+            carrier.read(|reading| match moved {
                 Moved::Bytes(bytes) => reading.bytes(place, bytes),
                 Moved::Gap(len) => reading.gap(place, len),
                 Moved::Jump => false,
@@ -69,7 +69,7 @@ impl Ledger {
         for carrier in &mut self.carriers {
             // Whether its sender had waited for an answer before, he knows best.
             let turned = self.turned && !carrier.is_told_elsewhere();
-            carrier.readings.retain_mut(|reading| reading.request(place, node, turned));
+            carrier.read(|reading| reading.request(place, node, turned));
         }
         if self.turned {
             // Whoever has answered that, and waited, has left nothing behind that one could see.
@@ -78,7 +78,7 @@ impl Ledger {
         let contested = node.and_then(|node| self.carriers.iter().find_map(|held| held.contests(node)));
         let Some(mut carrier) = carrier else { return contested };
         if let Moved::Bytes(bytes) = behind.1 {
-            carrier.readings.retain_mut(|reading| reading.bytes(behind.0, bytes));
+            carrier.read(|reading| reading.bytes(behind.0, bytes));
         }
         if self.carriers.len() >= MAX_CARRIERS {
             self.carriers.pop_front();
@@ -104,6 +104,14 @@ impl Ledger {
         self.carriers.back().filter(|carrier| carrier.content.found().len() > before)
     }
 
+    /// What follows the last chunk of a content, which may be a request for who reads no trailers.
+    pub fn trailer(&mut self, bytes: &[u8]) -> Option<&Carrier> {
+        let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
+        let before = carrier.content.found().len();
+        carrier.content.trailer(bytes);
+        Some(carrier).filter(|carrier| carrier.content.found().len() > before).map(|carrier| &*carrier)
+    }
+
     /// A message ends at `place`, in which the parser found these deviations. Gives the carrier when that says
     /// more than its head did.
     pub fn ended(&mut self, place: u64, deviations: Deviations) -> Option<&Carrier> {
@@ -113,9 +121,16 @@ impl Ledger {
         let carrier = self.carriers.back_mut().filter(|_| std::mem::take(&mut self.in_content))?;
         carrier.content.ended();
         let odd = smuggling::is_ambiguous(deviations) && !smuggling::is_ambiguous(carrier.deviations);
-        carrier.deviations |= deviations;
+        carrier.has_content(deviations, Some(place));
         let begins = carrier.content.found().first().is_some_and(|hidden| hidden.offset == 0);
         (odd || begins).then_some(carrier)
+    }
+
+    /// The chunks that are coming are none for the parser, which found these deviations. Gives the carrier.
+    pub fn broke(&mut self, deviations: Deviations) -> Option<&Carrier> {
+        let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
+        carrier.has_content(deviations, None);
+        Some(carrier)
     }
 
     /// Requests of which it is known since the last time that they are content in a reading that is a whole one.
@@ -124,7 +139,7 @@ impl Ledger {
         for carrier in &mut self.carriers {
             let Some(node) = carrier.node else { continue };
             for reading in &mut carrier.readings {
-                let contested = Contested { carrier: node, framing: reading.framing, whole: true };
+                let contested = reading.contested(node);
                 news.extend(reading.take_whole().iter().map(|request| (*request, contested)));
             }
         }
@@ -136,7 +151,6 @@ impl Ledger {
         self.in_content = false;
         for carrier in &mut self.carriers {
             carrier.missing += bytes;
-            carrier.readings.clear();
         }
     }
 

@@ -55,11 +55,25 @@ impl Conversation {
 
     /// Content of a request, or what may be some.
     pub(super) fn passed(&mut self, moved: Moved<'_>, world: &mut World) {
-        if let Some(carrier) = self.ledger.content(moved)
-            && let Some(exchange) = carrier.node.and_then(|node| world.graph.exchange_mut(node))
+        if let Some(carrier) = self.ledger.content(moved) {
+            note_hidden(carrier, world);
+        }
+    }
+
+    /// What follows the last chunk of a request.
+    pub(super) fn trailed(&mut self, moved: Moved<'_>, world: &mut World) {
+        if let Moved::Bytes(bytes) = moved
+            && let Some(carrier) = self.ledger.trailer(bytes)
         {
-            let short = |line: &[u8]| line[..line.len().min(MAX_LINE)].into();
-            exchange.hidden = carrier.content.found().iter().map(|hidden| short(hidden.line())).collect();
+            note_hidden(carrier, world);
+        }
+    }
+
+    /// The chunks of a request cannot be read on.
+    pub(super) fn content_broke(&mut self, world: &mut World) {
+        let deviations = self.requests.parser.deviations();
+        if let Some(carrier) = self.ledger.broke(deviations) {
+            smuggling::ambiguous(carrier, world);
         }
     }
 
@@ -98,7 +112,7 @@ impl Conversation {
         let exchange = world.graph.exchange_mut(node)?;
         exchange.smuggled = true;
         let name = smuggling::name(exchange);
-        Some(smuggling::swallowed(carrier, contested.framing, name, status, op, world))
+        Some(smuggling::swallowed(carrier, contested, name, status, op, world))
     }
 
     /// The carrier whose content a request is in another reading that is a whole one. The end that sent both knows
@@ -148,5 +162,13 @@ impl Conversation {
         smuggling::explains(&case, world);
         self.ledger.case = Some((case.clone(), 0));
         world.raise(case);
+    }
+}
+
+/// The exchange says which lines of its content begin a request.
+fn note_hidden(carrier: &Carrier, world: &mut World) {
+    let short = |line: &[u8]| line[..line.len().min(MAX_LINE)].into();
+    if let Some(exchange) = carrier.node.and_then(|node| world.graph.exchange_mut(node)) {
+        exchange.hidden = carrier.content.found().iter().map(|hidden| short(hidden.line())).collect();
     }
 }

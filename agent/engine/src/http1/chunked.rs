@@ -17,9 +17,32 @@ pub const MAX_CHUNK_LINE: u16 = 16 * 1024;
 /// Longest trailer section, in bytes; the bound of a head. It is counted, never kept.
 pub const MAX_TRAILER: u16 = u16::MAX;
 
+/// How a reader takes what the grammar of chunks does not allow. Servers differ in this; each of these was found in
+/// several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leniency {
+    /// As this parser does by itself: LF alone ends a line, whitespace may stand behind a size.
+    #[default]
+    Own,
+    /// A line goes on to its CRLF: LF alone is part of it.
+    LfIsText,
+    /// A size has the hexadecimal digits that come first, as many as there are, and what follows is ignored.
+    FirstDigits,
+    /// A size may have a sign, `0x`, `_` and whitespace, as numbers have in programs.
+    Number,
+    /// Behind the data of a chunk two bytes are passed, whatever they are.
+    AnyEnd,
+}
+
+impl Leniency {
+    /// All but the own one.
+    pub const OTHERS: [Self; 4] = [Self::LfIsText, Self::FirstDigits, Self::Number, Self::AnyEnd];
+}
+
 /// Where in a chunked content the stream is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunked {
+    leniency: Leniency,
     place: Place,
     /// In `Size`, the number so far; in `Data`, the bytes to come.
     left: u64,
@@ -46,9 +69,10 @@ enum Place {
     DataLf,
     /// At the start of a trailer line.
     TrailerStart,
-    /// In a trailer line, maybe behind a CR.
+    /// In a trailer line, maybe behind a CR, and behind a colon.
     Trailer {
         cr: bool,
+        colon: bool,
     },
     /// Behind the CR of the last line.
     TrailerLf,
@@ -69,8 +93,13 @@ pub(super) enum Progress {
 }
 
 impl Chunked {
-    pub fn new() -> Self {
-        Self { place: Place::Size { digits: false }, left: 0, line: 0 }
+    pub fn new(leniency: Leniency) -> Self {
+        Self { leniency, place: Place::Size { digits: false }, left: 0, line: 0 }
+    }
+
+    /// Whether it is behind the last chunk.
+    pub fn in_trailer(&self) -> bool {
+        matches!(self.place, Place::TrailerStart | Place::Trailer { .. } | Place::TrailerLf)
     }
 
     /// Bytes of content that come next whatever they are; 0 in a line of framing.
@@ -123,49 +152,109 @@ impl Chunked {
 
     /// Where the stream is behind the framing byte `b`; none where it cannot be.
     fn next(&mut self, b: u8, deviations: &mut Deviations) -> Option<Place> {
-        let in_trailer = matches!(self.place, Place::TrailerStart | Place::Trailer { .. } | Place::TrailerLf);
         self.line = self.line.checked_add(1)?;
-        if !in_trailer && self.line > MAX_CHUNK_LINE {
+        if self.in_trailer() {
+            return self.next_of_trailer(b, deviations);
+        }
+        if self.line > MAX_CHUNK_LINE {
             return None;
         }
         match (self.place, b) {
-            (Place::Size { .. }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                self.left = more_hexadecimal(self.left, b)?;
-                Some(Place::Size { digits: true })
-            }
-            (Place::Size { digits: false }, _) => None,
+            (Place::Size { digits }, _) => self.next_of_size(b, digits, deviations),
             // "chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )"
-            (Place::Size { .. } | Place::Padding, b' ' | b'\t') => {
+            (Place::Padding, b' ' | b'\t') => Some(Place::Padding),
+            (Place::Padding, b';' | b'\r' | b'\n') | (Place::Extension, b'\r' | b'\n') => {
+                self.line_end(b, deviations)
+            }
+            // "A recipient MUST ignore unrecognized chunk extensions."
+            (Place::Extension, _) => Some(Place::Extension),
+            (Place::SizeLf, b'\n') => Some(self.after_size()),
+            (Place::SizeLf, _) if self.leniency == Leniency::LfIsText => Some(Place::Extension),
+            (Place::SizeLf, _) => {
+                *deviations |= Deviations::ODD_CHUNK;
+                None
+            }
+            (Place::DataEnd, b'\r') => Some(Place::DataLf),
+            (Place::DataLf, b'\n') => Some(self.next_chunk()),
+            (Place::DataEnd | Place::DataLf, _) => self.odd_data_end(b, deviations),
+            _ => None,
+        }
+    }
+
+    fn next_of_size(&mut self, b: u8, digits: bool, deviations: &mut Deviations) -> Option<Place> {
+        if b.is_ascii_hexdigit() {
+            self.left = match self.leniency {
+                Leniency::FirstDigits | Leniency::Number => self.left << 4 | hexadecimal(b)?,
+                _ => more_hexadecimal(self.left, b).or_else(|| {
+                    *deviations |= Deviations::CHUNK_SIZE;
+                    None
+                })?,
+            };
+            return Some(Place::Size { digits: true });
+        }
+        match (self.leniency, b) {
+            (Leniency::Number, b'x' | b'X') if self.left == 0 => Some(Place::Size { digits: false }),
+            (Leniency::Number, b'+' | b'-' | b'_' | b' ' | b'\t') => Some(Place::Size { digits }),
+            (Leniency::FirstDigits, _) if !matches!(b, b'\r' | b'\n') => Some(Place::Extension),
+            (_, b';' | b'\r' | b'\n') if digits => self.line_end(b, deviations),
+            (_, b' ' | b'\t') if digits => {
                 *deviations |= Deviations::ODD_CHUNK;
                 Some(Place::Padding)
             }
-            (Place::Size { .. } | Place::Padding, b';') => Some(Place::Extension),
-            (Place::Size { .. } | Place::Padding | Place::Extension, b'\r') => Some(Place::SizeLf),
-            (Place::Size { .. } | Place::Padding | Place::Extension, b'\n') => {
-                *deviations |= Deviations::BARE_LF;
+            _ => {
+                *deviations |= Deviations::CHUNK_SIZE;
+                None
+            }
+        }
+    }
+
+    /// What ends a size, or the line that it is in.
+    fn line_end(&mut self, b: u8, deviations: &mut Deviations) -> Option<Place> {
+        match b {
+            b'\r' => Some(Place::SizeLf),
+            b'\n' if self.leniency == Leniency::LfIsText => Some(Place::Extension),
+            b'\n' => {
+                *deviations |= Deviations::CHUNK_LF;
                 Some(self.after_size())
             }
-            (Place::SizeLf, b'\n') => Some(self.after_size()),
-            // "A recipient MUST ignore unrecognized chunk extensions."
-            (Place::Extension, _) => Some(Place::Extension),
-            (Place::DataEnd, b'\r') => Some(Place::DataLf),
-            (Place::DataEnd, b'\n') => {
-                *deviations |= Deviations::BARE_LF;
-                Some(self.next_chunk())
-            }
-            (Place::DataLf, b'\n') => Some(self.next_chunk()),
+            _ => Some(Place::Extension),
+        }
+    }
+
+    /// The data of a chunk is not followed by CRLF.
+    fn odd_data_end(&mut self, b: u8, deviations: &mut Deviations) -> Option<Place> {
+        *deviations |= Deviations::CHUNK_END;
+        match (self.leniency, self.place) {
+            (Leniency::AnyEnd, Place::DataEnd) => Some(Place::DataLf),
+            (Leniency::AnyEnd, _) => Some(self.next_chunk()),
+            (Leniency::LfIsText, _) => None,
+            (_, Place::DataEnd) if b == b'\n' => Some(self.next_chunk()),
+            _ => None,
+        }
+    }
+
+    fn next_of_trailer(&mut self, b: u8, deviations: &mut Deviations) -> Option<Place> {
+        let lf_ends = self.leniency != Leniency::LfIsText;
+        match (self.place, b) {
             (Place::TrailerStart, b'\r') => Some(Place::TrailerLf),
-            (Place::TrailerStart | Place::Trailer { cr: false }, b'\n') => {
-                *deviations |= Deviations::BARE_LF;
+            (Place::TrailerStart | Place::Trailer { cr: false, .. }, b'\n') if lf_ends => {
+                *deviations |= Deviations::ODD_TRAILER;
                 Some(if self.place == Place::TrailerStart { Place::Done } else { Place::TrailerStart })
             }
-            (Place::Trailer { cr: true }, b'\n') => Some(Place::TrailerStart),
-            (Place::TrailerLf, b'\n') => Some(Place::Done),
-            (Place::TrailerStart | Place::Trailer { .. }, _) => {
-                *deviations |= Deviations::BARE_CR.when(self.place == Place::Trailer { cr: true });
-                Some(Place::Trailer { cr: b == b'\r' })
+            (Place::Trailer { cr: true, colon }, b'\n') => {
+                *deviations |= Deviations::ODD_TRAILER.when(!colon);
+                Some(Place::TrailerStart)
             }
-            _ => None,
+            (Place::TrailerLf, b'\n') => Some(Place::Done),
+            (Place::TrailerStart, _) => Some(Place::Trailer { cr: false, colon: b == b':' }),
+            (Place::Trailer { cr, colon }, _) => {
+                *deviations |= Deviations::BARE_CR.when(cr);
+                Some(Place::Trailer { cr: b == b'\r', colon: colon || b == b':' })
+            }
+            _ => {
+                *deviations |= Deviations::BARE_CR;
+                None
+            }
         }
     }
 
@@ -184,6 +273,9 @@ impl Chunked {
 /// "A recipient MUST anticipate potentially large hexadecimal numerals and prevent parsing errors due to
 /// integer conversion overflows or precision loss due to integer representation."
 fn more_hexadecimal(number: u64, digit: u8) -> Option<u64> {
-    let digit = char::from(digit).to_digit(16)?;
-    number.checked_mul(16)?.checked_add(u64::from(digit))
+    number.checked_mul(16)?.checked_add(hexadecimal(digit)?)
+}
+
+fn hexadecimal(digit: u8) -> Option<u64> {
+    char::from(digit).to_digit(16).map(u64::from)
 }

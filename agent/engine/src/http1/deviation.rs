@@ -43,10 +43,21 @@ impl Deviations {
     pub const CODING_IN_1_0: Self = Self(1 << 14);
     /// Framing of a content that this response cannot have (1xx, 204, 2xx to CONNECT).
     pub const USELESS_FRAMING: Self = Self(1 << 15);
-    /// A chunk's line has whitespace where it should have none.
+    /// A chunk's line has whitespace, or a CR, where it should have none.
     pub const ODD_CHUNK: Self = Self(1 << 16);
+    /// A chunk's size is anything but hexadecimal digits, or more than 64 bits hold.
+    pub const CHUNK_SIZE: Self = Self(1 << 17);
+    /// A line that has a chunk's size ends with LF alone.
+    pub const CHUNK_LF: Self = Self(1 << 18);
+    /// The data of a chunk is followed by something else than CRLF.
+    pub const CHUNK_END: Self = Self(1 << 19);
+    /// A line of a trailer section ends with LF alone, or has no colon.
+    pub const ODD_TRAILER: Self = Self(1 << 20);
+    /// What only a content in chunks can have.
+    pub const OF_CHUNKS: [Self; 5] =
+        [Self::ODD_CHUNK, Self::CHUNK_SIZE, Self::CHUNK_LF, Self::CHUNK_END, Self::ODD_TRAILER];
 
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 21] = [
         "bare_lf",
         "bare_cr",
         "empty_line",
@@ -64,6 +75,10 @@ impl Deviations {
         "coding_in_1_0",
         "useless_framing",
         "odd_chunk",
+        "chunk_size",
+        "chunk_lf",
+        "chunk_end",
+        "odd_trailer",
     ];
 
     /// No deviation.
@@ -79,6 +94,12 @@ impl Deviations {
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `others` is in this set.
+    #[must_use]
+    pub fn has_any(self, others: &[Self]) -> bool {
+        others.iter().any(|other| self.contains(*other))
     }
 
     /// Their names, in the order above.

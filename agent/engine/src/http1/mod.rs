@@ -41,6 +41,7 @@ mod start_line;
 mod tests;
 
 pub(crate) use build::Builder;
+pub(crate) use chunked::Leniency;
 pub use chunked::{MAX_CHUNK_LINE, MAX_TRAILER};
 pub use deviation::Deviations;
 pub use framing::Framing;

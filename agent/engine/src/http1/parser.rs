@@ -1,6 +1,6 @@
 //! The state machine.
 
-use super::chunked::{Chunked, Progress};
+use super::chunked::{Chunked, Leniency, Progress};
 use super::scan::{Found, Scan};
 use super::{Answering, Deviations, Event, Framing, Head, Loss, MAX_HEAD, Role};
 use super::{framing, parse, start_line};
@@ -44,11 +44,11 @@ enum State {
 
 impl State {
     /// What follows a head.
-    fn content(framing: Framing) -> Self {
+    fn content(framing: Framing, leniency: Leniency) -> Self {
         match framing {
             Framing::None => Self::Ending { tunnel: false },
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Chunked::new()),
+            Framing::Chunked => Self::Chunked(Chunked::new(leniency)),
             Framing::UntilClose => Self::UntilClose,
             Framing::Tunnel => Self::Ending { tunnel: true },
             Framing::Unknown => Self::Unknown(Loss::Framing),
@@ -66,9 +66,9 @@ impl Parser {
 
     /// A parser for a stream of requests that is at the begin of a content framed like this.
     #[must_use]
-    pub(crate) fn within(framing: Framing) -> Self {
+    pub(crate) fn within(framing: Framing, leniency: Leniency) -> Self {
         let mut parser = Self::new(Role::Request);
-        parser.state = State::content(framing);
+        parser.state = State::content(framing, leniency);
         parser
     }
 
@@ -182,6 +182,12 @@ impl Parser {
         matches!(self.state, State::UntilClose)
     }
 
+    /// Whether a content in chunks is behind its last one.
+    #[must_use]
+    pub(crate) fn in_trailer(&self) -> bool {
+        matches!(&self.state, State::Chunked(chunked) if chunked.in_trailer())
+    }
+
     /// What came so far of a head that is unfinished; nothing once it was found to be none.
     #[must_use]
     pub(crate) fn partial(&self) -> &[u8] {
@@ -287,7 +293,7 @@ impl Parser {
         };
         head.frame(framing, self.deviations | deviations);
         self.deviations = head.deviations();
-        self.state = State::content(framing);
+        self.state = State::content(framing, Leniency::Own);
         Event::Head(Box::new(head))
     }
 

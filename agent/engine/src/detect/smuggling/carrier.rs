@@ -42,6 +42,8 @@ pub struct Carrier {
     pub content: Scanner,
     /// Other readings of where it ends.
     pub readings: Vec<Reading>,
+    /// Other readings of its chunks, while these are in order.
+    chunks: Vec<Reading>,
     /// Records that the kernel side had lost when it began.
     pub lost: u64,
     /// Bytes that were not seen since then of what was sent behind it.
@@ -80,6 +82,7 @@ impl Carrier {
             deviations: head.deviations(),
             content: Scanner::default(),
             readings,
+            chunks: Reading::of_chunks(head),
             lost,
             missing: 0,
             joined: false,
@@ -104,6 +107,22 @@ impl Carrier {
         self.joined && self.side == Side::Server
     }
 
+    /// Reads on in all readings; those that do not go on so are out.
+    pub fn read(&mut self, mut goes_on: impl FnMut(&mut Reading) -> bool) {
+        self.readings.retain_mut(&mut goes_on);
+        self.chunks.retain_mut(&mut goes_on);
+    }
+
+    /// The parser has found these deviations in the content, which ends there for it, if it does: odd chunks are
+    /// read in other ways from now on.
+    pub fn has_content(&mut self, deviations: Deviations, end: Option<u64>) {
+        self.deviations |= deviations;
+        let chunks = std::mem::take(&mut self.chunks);
+        if deviations.has_any(&Deviations::OF_CHUNKS) {
+            self.readings.extend(chunks.into_iter().filter(|reading| end.is_none() || reading.end() != end));
+        }
+    }
+
     /// Whether it shows nothing that another reader could take for a request.
     pub fn is_plain(&self) -> bool {
         self.content.found().is_empty() && self.readings.is_empty() && self.content.unseen() == 0
@@ -113,7 +132,7 @@ impl Carrier {
     pub fn contests(&self, request: NodeId) -> Option<Contested> {
         let readings = self.readings.iter().filter(|reading| reading.contests(request));
         let reading = readings.max_by_key(|reading| reading.is_whole())?;
-        Some(Contested { carrier: self.node?, framing: reading.framing, whole: reading.is_whole() })
+        Some(reading.contested(self.node?))
     }
 
     /// The request in it that is answered next.
@@ -148,6 +167,9 @@ impl Carrier {
     pub fn held(&self) -> usize {
         let texts =
             self.method.len() + self.target.len() + self.forwarded_for.as_ref().map_or(0, String::len);
-        size_of::<Self>() + texts + self.content.held() + self.readings.len() * size_of::<Reading>()
+        size_of::<Self>()
+            + texts
+            + self.content.held()
+            + (self.readings.len() + self.chunks.len()) * size_of::<Reading>()
     }
 }

@@ -58,6 +58,8 @@ impl Hidden {
 pub struct Scanner {
     /// Bytes that have passed.
     passed: u64,
+    /// Of these, bytes of lines around it that are no content.
+    around: u64,
     /// Of these, bytes that were not seen.
     unseen: u64,
     /// The line that is coming, at most [`MAX_LINE`] bytes of its end.
@@ -73,7 +75,7 @@ impl Scanner {
 
     /// Bytes that have passed.
     pub fn passed(&self) -> u64 {
-        self.passed
+        self.passed - self.around
     }
 
     /// Of these, how many were not seen.
@@ -106,6 +108,12 @@ impl Scanner {
             }
             bytes = rest;
         }
+    }
+
+    /// Lines behind the content that are part of its framing.
+    pub fn trailer(&mut self, bytes: &[u8]) {
+        self.bytes(bytes);
+        self.around += bytes.len() as u64;
     }
 
     /// So many bytes of the content were not seen.

@@ -2,8 +2,9 @@
 //! the field that our parser went by, or goes by another one.
 
 use crate::{
+    exchange::Contested,
     graph::NodeId,
-    http1::{Deviations, Event, Framing, Head, Parser},
+    http1::{Deviations, Event, Framing, Head, Leniency, Parser},
 };
 
 /// Most readings besides the parser's own: of what a head says there are rarely more than two.
@@ -12,7 +13,7 @@ const MAX_READINGS: usize = 4;
 const MAX_SWALLOWED: usize = 16;
 
 /// Deviations that leave room for another reading of where a message ends.
-pub const AMBIGUOUS: [Deviations; 13] = [
+pub const AMBIGUOUS: [Deviations; 17] = [
     Deviations::CL_AND_TE,
     Deviations::ODD_LENGTH,
     Deviations::ODD_CODING,
@@ -26,11 +27,15 @@ pub const AMBIGUOUS: [Deviations; 13] = [
     Deviations::LEADING_SPACE,
     Deviations::NO_COLON,
     Deviations::ODD_CHUNK,
+    Deviations::CHUNK_SIZE,
+    Deviations::CHUNK_LF,
+    Deviations::CHUNK_END,
+    Deviations::ODD_TRAILER,
 ];
 
 /// Whether a message can be framed in more than one way.
 pub fn is_ambiguous(deviations: Deviations) -> bool {
-    AMBIGUOUS.iter().any(|kind| deviations.contains(*kind))
+    deviations.has_any(&AMBIGUOUS)
 }
 
 /// One way to read the content of a message.
@@ -38,6 +43,8 @@ pub fn is_ambiguous(deviations: Deviations) -> bool {
 pub struct Reading {
     /// What this reader goes by.
     pub framing: Framing,
+    /// How it takes chunks, where it goes by these.
+    pub leniency: Leniency,
     parser: Parser,
     /// Where in the stream the content ends in this reading.
     ended: Option<u64>,
@@ -59,12 +66,18 @@ impl Reading {
         framings.push(Framing::None);
         framings.retain(|framing| *framing != head.framing());
         framings.truncate(MAX_READINGS);
-        framings.into_iter().map(Self::new).collect()
+        framings.into_iter().map(|framing| Self::new(framing, Leniency::Own)).collect()
     }
 
-    fn new(framing: Framing) -> Self {
-        let parser = Parser::within(framing);
-        Self { framing, parser, ended: None, aligned: false, swallowed: Vec::new(), told: false }
+    /// The ways to read the chunks that follow a head, which matter once these are odd.
+    pub fn of_chunks(head: &Head) -> Vec<Self> {
+        let others: &[_] = if head.framing() == Framing::Chunked { &Leniency::OTHERS } else { &[] };
+        others.iter().map(|leniency| Self::new(Framing::Chunked, *leniency)).collect()
+    }
+
+    fn new(framing: Framing, leniency: Leniency) -> Self {
+        let parser = Parser::within(framing, leniency);
+        Self { framing, leniency, parser, ended: None, aligned: false, swallowed: Vec::new(), told: false }
     }
 
     /// What came behind the head, at `place` of the stream; false when it cannot be read like this.
@@ -120,6 +133,12 @@ impl Reading {
         true
     }
 
+    /// What a request is that this reading takes for content of the carrier.
+    pub fn contested(&self, carrier: NodeId) -> Contested {
+        let Self { framing, leniency, aligned, .. } = *self;
+        Contested { carrier, framing, leniency, whole: aligned }
+    }
+
     /// Whether the request is content in this reading.
     pub fn contests(&self, node: NodeId) -> bool {
         self.swallowed.contains(&node)
@@ -128,6 +147,11 @@ impl Reading {
     /// Whether it ends where the sender could have stopped.
     pub fn is_whole(&self) -> bool {
         self.aligned
+    }
+
+    /// Where the content ends in this reading, once it has.
+    pub fn end(&self) -> Option<u64> {
+        self.ended
     }
 
     /// The requests that are content in this reading, once it turns out to be a whole one.

@@ -3,15 +3,16 @@
 use super::{
     Carrier,
     words::{
-        address, by, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
+        address, by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique,
+        technique_of,
     },
 };
 use crate::{
     Time, Value,
-    exchange::{Endpoints, Exchange, Side},
+    exchange::{Contested, Endpoints, Exchange, Side},
     finding::{Case, Confidence, Severity, Subject},
     graph::{Graph, NodeId},
-    http1::{Deviations, Framing},
+    http1::Deviations,
     world::{Op, World},
 };
 use std::hash::{Hash, Hasher};
@@ -104,7 +105,7 @@ pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut Wo
 /// A request, of this method and target, was answered that is content of the carrier in another reading.
 pub fn swallowed(
     carrier: &Carrier,
-    framing: Framing,
+    contested: Contested,
     (method, target): (String, String),
     status: u16,
     op: Op,
@@ -117,12 +118,12 @@ pub fn swallowed(
     let mut case = case(carrier, confidence, title, op, world);
     let read = format!(
         "read by {}, the message ends where its sender stopped, and holds {method} {target}",
-        by(framing)
+        by_reader(contested.framing, contested.leniency)
     );
     let answer = format!("the answer {status} shows that it was read by {}", by(carrier.framing));
     case.facts.extend([(op.time, read), (op.time, answer)]);
     case.attributes.retain(|(key, _)| *key != "tracer.smuggling.technique");
-    let technique = technique_of(framing, carrier.framing).into();
+    let technique = technique_of(contested.framing, carrier.framing).into();
     case.attributes.push(("tracer.smuggling.technique", Value::Str(technique)));
     case.attributes.extend(of_request(&method, &target, Some(status)));
     case
@@ -272,7 +273,8 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
         format!("{back} got {name} with {passed} bytes of content, framed by {}", by(carrier.framing)),
     )];
     for reading in &carrier.readings {
-        facts.push((begun, format!("another reader may frame it by {}", by(reading.framing))));
+        let by = by_reader(reading.framing, reading.leniency);
+        facts.push((begun, format!("another reader may frame it by {by}")));
     }
     for hidden in carrier.content.found() {
         let text = format!("at byte {} of its content begins {}", hidden.offset, line(hidden));

@@ -4,13 +4,16 @@ use super::{Carrier, hidden::Hidden};
 use crate::{
     Value,
     exchange::{Endpoint, Endpoints, Exchange},
-    http1::{Deviations, Framing, Head, Start},
+    http1::{Deviations, Framing, Head, Leniency, Start},
 };
 
 /// Longest excerpt of a stranger's bytes, in bytes.
 const MAX_EXCERPT: usize = 200;
 /// What the names of fields hold whose values are secrets.
 const SECRET: [&[u8]; 6] = [b"auth", b"cookie", b"token", b"key", b"secret", b"credential"];
+
+/// Both go by the coding, and take its chunks differently.
+const ODD_CHUNKS: &str = "TE.TE: odd chunks";
 
 /// Whether a status says that the server could not read a request: it ran nothing then.
 pub fn refuses(status: u16) -> bool {
@@ -26,7 +29,7 @@ pub fn technique(carrier: &Carrier) -> &'static str {
         Framing::Length(_) if other(|framing| *framing == Framing::Chunked) => "CL.TE: length against coding",
         Framing::Chunked | Framing::Unknown if length => "TE.CL: coding against length",
         Framing::Length(_) => "CL.0: content left unread",
-        Framing::Chunked if carrier.deviations.contains(Deviations::BARE_LF) => "TE.TE: line ends of chunks",
+        Framing::Chunked if carrier.deviations.has_any(&Deviations::OF_CHUNKS) => ODD_CHUNKS,
         Framing::Chunked => "TE.0: content left unread",
         _ => "ambiguous framing",
     }
@@ -36,6 +39,7 @@ pub fn technique(carrier: &Carrier) -> &'static str {
 pub fn technique_of(front: Framing, back: Framing) -> &'static str {
     match (front, back) {
         (Framing::Length(_), Framing::Chunked) => "CL.TE: length against coding",
+        (Framing::Chunked, Framing::Chunked) => ODD_CHUNKS,
         (Framing::Chunked, _) => "TE.CL: coding against length",
         (Framing::Length(_), Framing::Length(_)) => "CL.CL: length against length",
         (Framing::Length(_), _) => "CL.0: length against none",
@@ -52,6 +56,18 @@ pub fn by(framing: Framing) -> String {
         Framing::UntilClose | Framing::Tunnel => "the end of the connection".into(),
         Framing::Unknown => "nothing that RFC 9112 allows".into(),
     }
+}
+
+/// What a reader goes by who is lenient in some way.
+pub fn by_reader(framing: Framing, leniency: Leniency) -> String {
+    let how = match (framing, leniency) {
+        (Framing::Chunked, Leniency::LfIsText) => ", whose lines end with CRLF alone",
+        (Framing::Chunked, Leniency::FirstDigits) => ", whose sizes are the digits that come first",
+        (Framing::Chunked, Leniency::Number) => ", whose sizes are numbers as programs write them",
+        (Framing::Chunked, Leniency::AnyEnd) => ", whose data is followed by any two bytes",
+        _ => "",
+    };
+    by(framing) + how
 }
 
 /// The client of a server's connection, as attributes.

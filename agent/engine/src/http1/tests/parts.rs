@@ -180,3 +180,26 @@ fn guesses() {
         assert_eq!(looks_like_response(bytes), guess, "{}", bytes.escape_ascii());
     }
 }
+
+#[test]
+fn each_oddity_of_chunks_has_a_name() {
+    let cases: [(&str, Deviations); 12] = [
+        ("1;x=y\r\na\r\n0\r\nX: y\r\n\r\n", Deviations::NONE),
+        ("1 \r\na\r\n0\r\n\r\n", Deviations::ODD_CHUNK),
+        ("1;\rx\r\na\r\n0\r\n\r\n", Deviations::ODD_CHUNK),
+        ("0x1\r\na\r\n0\r\n\r\n", Deviations::CHUNK_SIZE),
+        ("+1\r\na\r\n0\r\n\r\n", Deviations::CHUNK_SIZE),
+        ("-1\r\na\r\n0\r\n\r\n", Deviations::CHUNK_SIZE),
+        ("10000000000000001\r\na\r\n0\r\n\r\n", Deviations::CHUNK_SIZE),
+        ("1\na\r\n0\r\n\r\n", Deviations::CHUNK_LF),
+        ("1;x\na\r\n0\r\n\r\n", Deviations::CHUNK_LF),
+        ("1\r\na\n0\r\n\r\n", Deviations::CHUNK_END),
+        ("1\r\naX0\r\n\r\n", Deviations::CHUNK_END),
+        ("0\r\nno colon\r\n\r\n", Deviations::ODD_TRAILER),
+    ];
+    for (chunks, expected) in cases {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (parser, _) = parsed(format!("{head}{chunks}").as_bytes());
+        assert_eq!(parser.deviations(), expected, "{chunks:?}");
+    }
+}
