@@ -58,6 +58,7 @@ fn server(ops: &[Op]) -> Vec<String> {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const OTHER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother";
 const BAD: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const CL0: &str =
     "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 38\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
@@ -110,6 +111,12 @@ fn what_is_served_though_nobody_framed_it() {
             "written in vain from the second line on",
             &[Recv(CL0), Send(OK), Send("HTTP/1.1 200 OK\r\n"), Reset, Fail(32, "A: b\r\n\r\n")],
             &confirmed,
+        ),
+        ("both written in vain", &[Recv(CL0), Reset, Fail(32, OK), Fail(32, OTHER)], &confirmed),
+        (
+            "the same written in vain twice",
+            &[Recv(CL0), Reset, Fail(32, OK), Fail(32, OK)],
+            &["http.request_smuggling probable: POST /a carried GET /admin, which was answered 200"],
         ),
         ("length over coding", &[Recv(CL_TE), Send(OK), Send(OK)], &suspicious),
         ("length over coding in a hundred segments", &[Trickle(CL_TE), Send(OK), Send(OK)], &suspicious),
@@ -189,6 +196,27 @@ fn what_only_looks_like_it() {
                 Send(OK),
                 Recv(NEXT),
                 Send(OK),
+            ],
+            &[],
+        ),
+        ("written in vain", &[Recv(CL0), Reset, Fail(104, OK)], &[content]),
+        (
+            "written in vain, which is told in vain",
+            &[Recv(CL0), Reset, Fail(32, OK), Fail(32, "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")],
+            &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 500"],
+        ),
+        (
+            "written in vain, in pieces",
+            &[Recv(CL0), Reset, Fail(32, "HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), Fail(32, "ok")],
+            &[content],
+        ),
+        (
+            "pipelined and written in vain",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n"),
+                Reset,
+                Fail(32, OK),
+                Fail(32, OTHER),
             ],
             &[],
         ),

@@ -1,9 +1,10 @@
 //! Responses.
 
-use super::{Conversation, Moved, Phase};
+use super::{Conversation, Moved, Phase, ledger::Vain};
 use crate::{
     Time,
     budget::ALLOCATION,
+    detect::smuggling::Write,
     exchange::{Exchange, Problem, Side},
     fastcgi,
     graph::NodeId,
@@ -101,6 +102,7 @@ impl Conversation {
         self.unproven = None;
         // RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a
         // final response". 101 is final for HTTP.
+        self.ledger.vain = Vain::default();
         self.informational =
             head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
         if self.informational {
@@ -108,7 +110,9 @@ impl Conversation {
         }
         match self.open.front_mut() {
             Some(open) => open.answered = true,
-            None => self.unasked(head.status().unwrap_or_default(), op, false, world),
+            None => {
+                self.unasked(head.status().unwrap_or_default(), op, Write::Done, world);
+            }
         }
         self.reconcile(&head, op, world);
         self.upgrades(&head, world);

@@ -30,8 +30,21 @@ pub struct Ledger {
     pub refused_upgrade: Option<NodeId>,
     /// What comes was taken for a request since the one before was answered without its content.
     pub reread: bool,
+    /// Answers that could not be sent.
+    pub vain: Vain,
     /// The finding so far, and how many requests it says were hit.
     pub case: Option<(Case, u8)>,
+}
+
+/// Answers whose sends failed since the last that did not: they answer what is owed as any other.
+#[derive(Debug, Default)]
+pub struct Vain {
+    /// How many.
+    pub count: usize,
+    /// Requests that had no answer when the first failed.
+    pub owed: usize,
+    /// A hash of the last one's first bytes.
+    pub last: u64,
 }
 
 impl Ledger {

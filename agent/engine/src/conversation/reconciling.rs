@@ -5,7 +5,7 @@ use super::{
     unasked::{is_status_line, response, smuggled, status_of},
 };
 use crate::{
-    detect::smuggling::{self, Carrier, Ghost},
+    detect::smuggling::{self, Carrier, Ghost, Write},
     exchange::{Contested, Side},
     finding::Case,
     graph::NodeId,
@@ -146,7 +146,7 @@ impl Conversation {
         let mut carriers = self.ledger.carriers.iter().filter(|_| self.side == Some(Side::Server));
         let carrier = carriers.find(|carrier| carrier.node == Some(node))?;
         let line = head.raw().split(|b| *b == b'\n').skip(1).find(|line| is_status_line(line))?;
-        let ghost = Ghost { status: status_of(line)?, op, failed: false };
+        let ghost = Ghost { status: status_of(line)?, op, write: Write::Done };
         let case = smuggling::two_status_lines(carrier, line, ghost, world)?;
         if let Some(node) = smuggled(carrier, op, world) {
             let at = line.as_ptr().addr() - head.raw().as_ptr().addr();

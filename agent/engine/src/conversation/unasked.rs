@@ -3,13 +3,14 @@
 use super::{Conversation, Open};
 use crate::{
     Time,
-    detect::smuggling::{self, Carrier, Ghost},
+    detect::smuggling::{self, Carrier, Ghost, Write},
     exchange::{Exchange, Problem, Side},
     graph::NodeId,
     http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
     protocol,
     world::{Op, World},
 };
+use twox_hash::XxHash3_64;
 
 impl Conversation {
     /// Whether it may still be answered though all that was asked is.
@@ -34,12 +35,12 @@ impl Conversation {
     }
 
     /// A final response began though no request is open: opens the one that it answers, if a carrier brought it.
-    pub(super) fn unasked(&mut self, status: u16, op: Op, failed: bool, world: &mut World) {
+    pub(super) fn unasked(&mut self, status: u16, op: Op, write: Write, world: &mut World) -> bool {
         world.stats.orphan_responses += 1;
         let may_be = self.may_be_answered();
-        let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return };
-        let ghost = Ghost { status, op, failed };
-        let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return };
+        let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return false };
+        let ghost = Ghost { status, op, write };
+        let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return false };
         let node = smuggled(carrier, op, world);
         let answering = self.unframed();
         self.open.push_front(Open { node, answering, answered: true, asked: op, split: None });
@@ -47,6 +48,7 @@ impl Conversation {
             carrier.served += 1;
         }
         self.found(case, world);
+        true
     }
 
     /// Bytes where an answer should begin, or that only the end of the connection ends, are something else.
@@ -63,21 +65,39 @@ impl Conversation {
         }
     }
 
-    /// A send failed: what it tried to say may be an answer to a request that nobody framed.
+    /// A send failed: what it tried to say answers a request all the same, maybe one that nobody framed.
     pub fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
         let begun = self.responses.parser.partial();
         let bytes = if begun.is_empty() { bytes } else { &[begun, bytes].concat() };
-        self.unfinished_answer(bytes, op, true, world);
+        if self.side == Some(Side::Client) || final_status(bytes).is_none() {
+            return;
+        }
+        let vain = &mut self.ledger.vain;
+        if vain.count == 0 {
+            vain.owed = self.open.iter().filter(|open| !open.answered).count();
+        }
+        let last = std::mem::replace(&mut vain.last, XxHash3_64::oneshot(bytes));
+        vain.count += 1;
+        if vain.count <= vain.owed {
+            return;
+        }
+        let write = match vain.count {
+            1 => Write::Failed,
+            _ => Write::FailedAgain { same: last == vain.last },
+        };
+        self.unfinished_answer(bytes, op, write, world);
     }
 
-    /// Nothing more will come of a response whose head began like this.
-    pub(super) fn unfinished_answer(&mut self, head: &[u8], op: Op, failed: bool, world: &mut World) {
-        let begins = self.open.is_empty() && looks_like_response(head) == Guess::Yes;
-        let status = status_of(head).filter(|status| begins && (*status >= 200 || *status == 101));
-        let Some(status) = status.filter(|_| self.may_be_answered()) else { return };
-        self.responses = self.anew(Role::Response);
-        self.unasked(status, op, failed, world);
-        for node in self.open.drain(..).filter_map(|open| open.node) {
+    /// Nothing more will come of a response whose head began like this, and that answers nothing that is open.
+    pub(super) fn unfinished_answer(&mut self, head: &[u8], op: Op, write: Write, world: &mut World) {
+        let Some(status) = final_status(head).filter(|_| self.may_be_answered()) else { return };
+        if self.open.is_empty() {
+            self.responses = self.anew(Role::Response);
+        }
+        if !self.unasked(status, op, write, world) {
+            return;
+        }
+        if let Some(node) = self.open.pop_front().and_then(|open| open.node) {
             if let Some(answer) = response(head) {
                 world.graph.answered(node, answer);
             }
@@ -92,7 +112,9 @@ impl Conversation {
         if let Some((_, early)) = self.early.first() {
             begun = early.to_vec();
         }
-        self.unfinished_answer(&begun, Op { time: op.time.min(at), ..op }, false, world);
+        if self.open.is_empty() {
+            self.unfinished_answer(&begun, Op { time: op.time.min(at), ..op }, Write::Done, world);
+        }
     }
 }
 
@@ -106,6 +128,12 @@ pub(super) fn smuggled(carrier: &Carrier, op: Op, world: &mut World) -> Option<N
 
 pub(super) fn is_status_line(line: &[u8]) -> bool {
     looks_like_response(&[line, b"\n"].concat()) == Guess::Yes
+}
+
+/// The code of a final response that begins so.
+fn final_status(head: &[u8]) -> Option<u16> {
+    let begins = looks_like_response(head) == Guess::Yes;
+    status_of(head).filter(|status| begins && (*status >= 200 || *status == 101))
 }
 
 /// The code of a status line.

@@ -30,7 +30,7 @@ mod words;
 pub use carrier::Carrier;
 pub use reading::is_ambiguous;
 pub use report::{
-    Ghost, SMUGGLING, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines,
+    Ghost, SMUGGLING, Write, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines,
 };
 pub use split::{Way, came_with, cleartext_http2, rewrites, split};
 pub use words::name;

@@ -29,13 +29,27 @@ pub struct Ghost {
     pub status: u16,
     /// Who wrote or read it, and when.
     pub op: Op,
-    /// Whether the write failed.
-    pub failed: bool,
+    /// What became of it.
+    pub write: Write,
+}
+
+/// What became of a write that begins an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// It left.
+    Done,
+    /// It failed; it still shows what the server did.
+    Failed,
+    /// It failed as the one before had: who cannot say one thing may say so, or say it again.
+    FailedAgain {
+        /// Whether it says the same.
+        same: bool,
+    },
 }
 
 /// A final response began though every request had its own. Nothing where that has other explanations.
 pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Option<Case> {
-    let Ghost { status, op, failed } = ghost;
+    let Ghost { status, op, write } = ghost;
     let (refused, hidden) = (refuses(status), carrier.carried());
     let lost = world.stats.lost - carrier.lost;
     let confidence = match status {
@@ -45,13 +59,14 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         _ if lost > 0 || carrier.missing > 0 => Confidence::Suspicious,
         // An application that answers twice.
         _ if carrier.is_plain() => Confidence::Suspicious,
-        _ if refused => Confidence::Probable,
+        500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
+        _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
         _ => Confidence::Confirmed,
     };
     let title = format!("{} carried {}, which was answered {status}", carrier.name(), request(carrier));
     let mut case = case(carrier, confidence, title, op, world);
     let write = match carrier.side {
-        Side::Server if failed => "was written, in vain as the connection was closed,",
+        Side::Server if write != Write::Done => "was written, in vain as the connection was closed,",
         Side::Server => "was written",
         Side::Client => "was read",
     };
