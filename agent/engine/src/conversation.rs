@@ -34,7 +34,6 @@ use crate::{
     world::{Op, World},
 };
 use ledger::Ledger;
-pub use splitting::Split;
 use std::collections::VecDeque;
 pub use stream::Moved;
 use stream::Stream;
@@ -84,8 +83,6 @@ struct Open {
     answered: bool,
     /// The operation that completed its head.
     asked: Op,
-    /// It was sent behind another one, and seems to have come in with that.
-    split: Option<Split>,
 }
 
 /// See the module.

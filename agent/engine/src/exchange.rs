@@ -1,6 +1,7 @@
 //! One request and its response, as one end of a connection saw them.
 
 use crate::{
+    detect::smuggling::Split,
     finding::Subject,
     graph::NodeId,
     http1::{Framing, Head, Leniency, Start},
@@ -164,6 +165,8 @@ pub struct Exchange {
     pub problem: Option<Problem>,
     /// Whether it came inside of another request.
     pub smuggled: bool,
+    /// It was sent without having come in as one, as it seems.
+    pub split: Option<Split>,
     /// The one whose content it is in another reading of that.
     pub contested: Option<Contested>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
@@ -186,6 +189,7 @@ impl Exchange {
             endpoints,
             problem: None,
             smuggled: false,
+            split: None,
             contested: None,
             hidden: Vec::new(),
             ambiguity: None,

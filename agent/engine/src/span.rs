@@ -7,7 +7,7 @@ mod query;
 
 pub use http::exchange;
 pub use launch::launch;
-pub use query::{percent_decoded, redact};
+pub use query::redact;
 
 use crate::{Config, Resource};
 use crate::{

@@ -136,15 +136,15 @@ impl Conversation {
         let began = first.time.0.saturating_add(world.config.boot_to_unix_ns);
         let identity = identity(side, peers, place, wire, began);
         let protocol = self.protocol.unwrap_or_default();
-        let exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
-        let split = self.split(&exchange, op, world);
+        let mut exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
+        exchange.split = self.split(&exchange, op, world);
         let node =
             world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
         self.current = node;
-        if let (Some(split), Some(node)) = (split, node) {
-            self.tell_split(split, node, None, op, world);
+        if let Some(node) = node.filter(|_| side == Side::Client) {
+            self.tell_split(node, None, op, world);
         }
-        self.open.push_back(Open { node, answering, answered: false, asked: op, split });
+        self.open.push_back(Open { node, answering, answered: false, asked: op });
         self.enter(node, first, place, behind, world);
     }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     detect::smuggling::{self, Carrier, Ghost, Write},
     exchange::{Contested, Side},
-    finding::Case,
+    finding::{Case, Confidence},
     graph::NodeId,
     http1::Head,
     world::{Op, World},
@@ -88,10 +88,8 @@ impl Conversation {
     /// A response has its head: holds it against what was asked.
     pub(super) fn reconcile(&mut self, head: &Head, op: Op, world: &mut World) {
         let Some(open) = self.open.front() else { return };
-        let (Some(node), split, Some(status)) = (open.node, open.split, head.status()) else { return };
-        if let Some(split) = split {
-            self.tell_split(split, node, Some(status), op, world);
-        }
+        let (Some(node), Some(status)) = (open.node, head.status()) else { return };
+        self.tell_split(node, Some(status), op, world);
         self.upgraded(node, status, op, world);
         let carrier = self.ledger.carriers.iter_mut().find(|carrier| carrier.node == Some(node));
         if let Some(carrier) = carrier {
@@ -109,10 +107,14 @@ impl Conversation {
     /// A request that is answered may be content for another reader.
     fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<Case> {
         let (carrier, contested) = self.swallowing(node, world)?;
-        let exchange = world.graph.exchange_mut(node)?;
-        exchange.smuggled = true;
-        let name = smuggling::name(exchange);
-        Some(smuggling::swallowed(carrier, contested, name, status, op, world))
+        let name = smuggling::name(world.graph.get(node)?.exchange()?);
+        let case = smuggling::swallowed(carrier, contested, name, status, op, world);
+        if case.confidence > Confidence::Suspicious
+            && let Some(exchange) = world.graph.exchange_mut(node)
+        {
+            exchange.smuggled = true;
+        }
+        Some(case)
     }
 
     /// The carrier whose content a request is in another reading that is a whole one. The end that sent both knows
@@ -120,6 +122,10 @@ impl Conversation {
     fn swallowing(&self, node: NodeId, world: &World) -> Option<(&Carrier, Contested)> {
         let graph = &world.graph;
         let partner = |node: NodeId| graph.get(node)?.partner;
+        // What came in says more of it already.
+        if graph.get(node)?.exchange()?.split.is_some() {
+            return None;
+        }
         let Some(sent) = partner(node).filter(|_| self.side == Some(Side::Server)) else {
             let own = |carrier: &'_ Carrier| carrier.contests(node).filter(|contested| contested.whole);
             let alone = self.ledger.carriers.iter().filter(|carrier| !carrier.joined);
@@ -127,7 +133,7 @@ impl Conversation {
         };
         let sent = graph.get(sent)?.exchange()?;
         // The end that sent it has told it.
-        let contested = sent.contested.filter(|contested| contested.whole && !sent.smuggled)?;
+        let contested = sent.contested.filter(|contested| contested.whole && sent.split.is_none())?;
         let own = |carrier: &&Carrier| carrier.node.and_then(partner) == Some(contested.carrier);
         Some((self.ledger.carriers.iter().find(own)?, contested))
     }

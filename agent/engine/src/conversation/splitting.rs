@@ -2,25 +2,15 @@
 
 use super::Conversation;
 use crate::{
-    detect::smuggling::{self, Way},
+    detect::smuggling::{self, Split, Way},
     exchange::{Exchange, Side},
+    finding::Confidence,
     graph::NodeId,
     world::{Op, World},
 };
 
 /// Most open requests that are looked at for the one that a call came with: the latest ones.
 const MAX_INBOUND: usize = 64;
-
-/// A request that went out without having come in as one, as it seems.
-#[derive(Clone, Copy, Debug)]
-pub struct Split {
-    /// How.
-    pub way: Way,
-    /// The request before it on its connection.
-    pub first: NodeId,
-    /// The request that holds it, if what came in could be read.
-    pub inbound: Option<NodeId>,
-}
 
 impl Conversation {
     /// A request is sent: is it one that came in within another?
@@ -30,45 +20,45 @@ impl Conversation {
         }
         let (way, first) = match (self.ledger.refused_upgrade, self.open.back()) {
             (Some(first), _) => (Way::Upgrade, first),
-            // In one send with it: who only sends early has what he sends from somebody.
-            (None, Some(before)) if before.asked == op => (Way::Behind, before.node?),
+            // Without a word in between.
+            (None, Some(before)) if self.last_answer().is_none_or(|answer| answer < before.asked.time) => {
+                (Way::Behind, before.node?)
+            }
             (None, None) if self.ledger.reread => (Way::Reread, self.ledger.carriers.back()?.node?),
             _ => return None,
         };
+        let pair = [world.graph.get(first)?.exchange()?, exchange];
         let mut readable = false;
         for node in world.causes.open_requests(op.pid).rev().take(MAX_INBOUND) {
             readable = true;
             let Some(inbound) = world.graph.get(node).and_then(|node| node.exchange()) else { continue };
-            if smuggling::came_with(way, inbound, exchange) {
-                return Some(Split {
-                    way,
-                    first,
-                    inbound: inbound.contested.map(|contested| contested.carrier).or(Some(node)),
-                });
+            if smuggling::came_with(way, inbound, pair) {
+                let inbound = inbound.contested.map(|contested| contested.carrier).or(Some(node));
+                return Some(Split { way, first, inbound });
             }
         }
-        let hidden = way == Way::Behind && !readable && world.tasks.serves_unreadable(op.pid);
+        // Who asks two things at once, in two sends, may be a client like any other: then they look alike.
+        let before = self.open.back().map(|open| open.asked);
+        let at_once = before == Some(op)
+            || before.is_some_and(|before| before.tid == op.tid) && !smuggling::is_of_the_same_hand(pair);
+        let hidden = way == Way::Behind && !readable && at_once && world.tasks.serves_unreadable(op.pid);
         hidden.then_some(Split { way, first, inbound: None })
     }
 
-    /// A request went out without having come in as one.
-    pub(super) fn tell_split(
-        &mut self,
-        split: Split,
-        second: NodeId,
-        status: Option<u16>,
-        op: Op,
-        world: &mut World,
-    ) {
+    /// A request went out without having come in as one; `status` once it was answered.
+    pub(super) fn tell_split(&mut self, second: NodeId, status: Option<u16>, op: Op, world: &mut World) {
         let partner = world.graph.get(second).and_then(|node| node.partner);
-        for node in [Some(second), partner].into_iter().flatten() {
+        let ends = [Some(second), partner].into_iter().flatten();
+        // The end that sent it knows.
+        let own = |node: NodeId| Some((node, world.graph.get(node)?.exchange()?.split?));
+        let Some((sent, split)) = ends.clone().find_map(own) else { return };
+        let Some(case) = smuggling::split(split, sent, status, op, world) else { return };
+        for node in ends.filter(|_| case.confidence > Confidence::Suspicious) {
             if let Some(exchange) = world.graph.exchange_mut(node) {
                 exchange.smuggled = true;
             }
         }
-        if let Some(case) = smuggling::split(split, second, status, op, world) {
-            self.found(case, world);
-        }
+        self.found(case, world);
     }
 
     /// A request for another protocol was answered.

@@ -5,6 +5,7 @@ use crate::{
     Time,
     detect::smuggling::{self, Carrier, Ghost, Write},
     exchange::{Exchange, Problem, Side},
+    finding::Confidence,
     graph::NodeId,
     http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
     protocol,
@@ -41,9 +42,10 @@ impl Conversation {
         let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return false };
         let ghost = Ghost { status, op, write };
         let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return false };
-        let node = smuggled(carrier, op, world);
+        let known = case.confidence > Confidence::Suspicious;
+        let node = if known { smuggled(carrier, op, world) } else { None };
         let answering = self.unframed();
-        self.open.push_front(Open { node, answering, answered: true, asked: op, split: None });
+        self.open.push_front(Open { node, answering, answered: true, asked: op });
         if let Some(carrier) = self.ledger.suspect_mut() {
             carrier.served += 1;
         }

@@ -89,7 +89,7 @@ fn secret_key(pair: &str) -> Option<&str> {
 }
 
 /// What a server reads there; what is no valid escape stands for itself.
-pub fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'%') {
         return Cow::Borrowed(text);
     }

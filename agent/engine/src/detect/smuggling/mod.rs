@@ -21,6 +21,7 @@
 //! What was lost lowers a verdict to suspicious: an answer may be that to a request whose record is missing.
 
 mod carrier;
+mod decoded;
 mod hidden;
 mod reading;
 mod report;
@@ -32,5 +33,5 @@ pub use reading::is_ambiguous;
 pub use report::{
     Ghost, SMUGGLING, Write, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines,
 };
-pub use split::{Way, came_with, cleartext_http2, rewrites, split};
+pub use split::{Split, Way, came_with, cleartext_http2, is_of_the_same_hand, rewrites, split};
 pub use words::name;

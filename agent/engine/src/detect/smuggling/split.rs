@@ -1,16 +1,14 @@
 //! Requests that a front end sent without having got them as such.
 
 use super::{
-    SMUGGLING, name,
+    SMUGGLING, decoded, name,
     words::{client, of_request, refuses},
 };
 use crate::{
     Value,
-    conversation::Split,
     exchange::Exchange,
     finding::{Case, Confidence, Severity, Subject},
     graph::{Graph, NodeId},
-    span::percent_decoded,
     world::{Op, World},
 };
 
@@ -35,22 +33,50 @@ impl Way {
     }
 }
 
+/// A request that went out without having come in as one, as it seems.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// How.
+    pub way: Way,
+    /// The request before it on its connection.
+    pub first: NodeId,
+    /// The request that holds it, if what came in could be read.
+    pub inbound: Option<NodeId>,
+}
+
 /// Whether a request that goes out came in with `inbound`, though not as one.
-pub fn came_with(way: Way, inbound: &Exchange, request: &Exchange) -> bool {
+pub fn came_with(way: Way, inbound: &Exchange, [first, request]: [&Exchange; 2]) -> bool {
     let (raw, own) = (request.request.raw(), inbound.request.raw());
-    let (line, first) = (line_of(raw), line_of(own));
+    let before = line_of(first.request.raw());
+    let line = line_of(raw);
     let within = |text: &[u8]| memchr::memmem::find(text, line).is_some();
     match way {
-        // A front end decodes what it gets.
+        // What takes apart a list of requests sends each of them.
+        Way::Behind if inbound.hidden.iter().any(|line| **line == *before) => false,
+        Way::Behind if line == line_of(own) => inbound.contested.is_some_and(|contested| contested.whole),
         Way::Behind => {
-            (line != first && within(&percent_decoded(own)))
-                || (line == first && inbound.contested.is_some_and(|contested| contested.whole))
+            decoded::holds(own, line)
+                || decoded::holds(&inbound.content, line)
                 || inbound.hidden.iter().any(|line| within(line))
         }
         Way::Reread => inbound.hidden.iter().any(|line| within(line)),
         // Who relays an unknown protocol copies bytes.
         Way::Upgrade => raw == own,
     }
+}
+
+/// Whether two requests look like one program's: the later one has all fields that the earlier one has, but those
+/// about a content.
+pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
+    let of_content = |name: &[u8]| {
+        let content = name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-"));
+        content
+            || [&b"transfer-encoding"[..], b"te", b"trailer", b"expect"]
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n))
+    };
+    let has = |name: &[u8]| second.request.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    first.request.iter().all(|(name, _)| of_content(name) || has(name))
 }
 
 /// Whether a front end changes the head of what it passes on.
