@@ -21,6 +21,7 @@ mod ledger;
 mod reconciling;
 mod splitting;
 mod stream;
+mod swapping;
 mod unasked;
 mod upgraded;
 

@@ -157,6 +157,8 @@ struct Known {
     rules: BTreeSet<&'static str>,
     /// Facts that found no room.
     more: u64,
+    /// How often something was said.
+    times: u64,
     /// When it leaves or, once it has left, is forgotten.
     due: Time,
     told: bool,
@@ -166,7 +168,10 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Cases {
     known: FxHashMap<Key, Known>,
+    /// Those that have not left, by when they do.
     due: BTreeSet<(Time, &'static str, Subject)>,
+    /// Those that have, by when they are forgotten.
+    fading: BTreeSet<(Time, &'static str, Subject)>,
     /// Families that ever said something: of the rules that are built in, a handful.
     families: BTreeSet<&'static str>,
     /// Cases forgotten before they left, since too many were known.
@@ -183,13 +188,14 @@ impl Cases {
             }
             let facts = std::mem::take(&mut case.facts);
             let rules = BTreeSet::from([case.rule]);
-            let mut known = Known { case, rules, more: 0, due: now.plus_ms(QUIET_MS), told: false };
+            let mut known = Known { case, rules, more: 0, times: 1, due: now.plus_ms(QUIET_MS), told: false };
             known.add(facts);
             self.due.insert((known.due, key.0, key.1));
             self.families.insert(key.0);
             self.known.insert(key, known);
             return;
         };
+        known.times += 1;
         let (lead, same) = (&known.case, known.case.rule == case.rule);
         let worse = (case.severity, case.confidence) > (lead.severity, lead.confidence)
             || same && case.confidence > lead.confidence;
@@ -207,7 +213,8 @@ impl Cases {
         if known.told && !worse {
             return;
         }
-        self.due.remove(&(known.due, key.0, key.1));
+        let queue = if known.told { &mut self.fading } else { &mut self.due };
+        queue.remove(&(known.due, key.0, key.1));
         known.due = match known.told {
             true => now.plus_ms(QUIET_MS),
             false => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
@@ -264,42 +271,53 @@ impl Cases {
 
     /// When the next one leaves or is forgotten.
     pub fn deadline(&self) -> Option<Time> {
-        self.due.first().map(|(time, ..)| *time)
+        [&self.due, &self.fading].into_iter().filter_map(|queue| Some(queue.first()?.0)).min()
     }
 
     /// The next case that leaves by `until`, and how many facts it has that found no room.
     pub fn pop_due(&mut self, until: Time, now: Time) -> Option<(Case, u64)> {
-        while let Some(&(time, family, subject)) = self.due.first().filter(|(time, ..)| *time <= until) {
-            self.due.remove(&(time, family, subject));
-            let key = (family, subject);
-            let Some(known) = self.known.get_mut(&key) else { continue };
-            if known.told {
-                self.known.remove(&key);
-                continue;
-            }
+        while let Some((_, family, subject)) = pop_due(&mut self.fading, until) {
+            self.known.remove(&(family, subject));
+        }
+        while let Some((_, family, subject)) = pop_due(&mut self.due, until) {
+            let Some(known) = self.known.get_mut(&(family, subject)) else { continue };
             known.told = true;
             known.due = now.plus_ms(KEEP_MS);
             // At the end of a run everything is due: what has left is not looked at again.
             if known.due > until {
-                self.due.insert((known.due, family, subject));
+                self.fading.insert((known.due, family, subject));
             }
             let mut case = known.case.clone();
             if known.rules.len() > 1 {
                 let rules = known.rules.iter().map(|rule| (*rule).to_owned()).collect();
                 case.attributes.push(("tracer.finding.rules", Value::Strings(rules)));
             }
+            if known.times > 1 && matches!(subject, Subject::Other(_)) {
+                let times = i64::try_from(known.times).unwrap_or(i64::MAX);
+                case.attributes.push(("tracer.finding.count", Value::Int(times)));
+            }
             return Some((case, known.more));
         }
         None
     }
 
+    /// What was told is known by others already.
     fn forget_one(&mut self) {
-        if let Some((_, family, subject)) = self.due.pop_first()
+        let oldest = self.fading.pop_first().or_else(|| self.due.pop_first());
+        if let Some((_, family, subject)) = oldest
             && let Some(known) = self.known.remove(&(family, subject))
         {
             self.dropped += u64::from(!known.told);
         }
     }
+}
+
+fn pop_due<K: Copy + Ord>(
+    queue: &mut BTreeSet<(Time, K, Subject)>,
+    until: Time,
+) -> Option<(Time, K, Subject)> {
+    queue.first().filter(|(time, ..)| *time <= until)?;
+    queue.pop_first()
 }
 
 impl Known {
@@ -380,7 +398,8 @@ mod tests {
         );
         assert_eq!(told[0].facts.len(), 3);
         let all = ["test.first", "test.sure", "test.worst"].map(str::to_owned).to_vec();
-        assert_eq!(told[0].attributes, [("tracer.finding.rules", Value::Strings(all))]);
+        let count = ("tracer.finding.count", Value::Int(3));
+        assert_eq!(told[0].attributes, [("tracer.finding.rules", Value::Strings(all)), count]);
     }
 
     #[test]
@@ -434,6 +453,26 @@ mod tests {
             told.iter().map(|(case, _)| (case.confidence, case.facts.len())).collect();
         confidences.sort_unstable_by_key(|(_, facts)| *facts);
         assert_eq!(confidences, [(Confidence::Probable, 1), (Confidence::Suspicious, 2)]);
+    }
+
+    #[test]
+    fn what_was_told_makes_room_first() {
+        let mut cases = Cases::default();
+        let of = |n| Case { subject: Subject::Other(n), ..case(Severity::Low, "x", 0) };
+        (0..MAX_CASES as u64 / 2).for_each(|n| cases.raise(of(n), at(0)));
+        while cases.pop_due(at(1000), at(1000)).is_some() {}
+        (MAX_CASES as u64..MAX_CASES as u64 * 2).for_each(|n| cases.raise(of(n), at(1000)));
+        assert_eq!((cases.known.len(), cases.dropped), (MAX_CASES, 0));
+        let told = std::iter::from_fn(|| cases.pop_due(at(2000), at(2000))).count();
+        assert_eq!(told, MAX_CASES);
+    }
+
+    #[test]
+    fn what_many_do_is_counted() {
+        let mut cases = Cases::default();
+        (0..7).for_each(|_| cases.raise(case(Severity::Low, "a", 0), at(0)));
+        let (told, _) = cases.pop_due(at(1000), at(1000)).expect("it is due");
+        assert_eq!(told.attributes, [("tracer.finding.count", Value::Int(7))]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
     cause::{Cause, Causes, Clue, Idle, Link, Method, Origin, Words},
-    detect::{self, Baseline, net::Net, process},
+    detect::{self, Baseline, net::Net, process, smuggling::Ambiguities},
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{self, Body, Graph, Node, NodeId},
@@ -51,6 +51,8 @@ pub struct World {
     pub launches: process::Launches,
     /// What is usual.
     pub baseline: Baseline,
+    /// Who was told of for the framing of his requests.
+    pub ambiguities: Ambiguities,
     /// What goes out.
     pub net: Net,
     /// Counters.
@@ -90,6 +92,7 @@ impl World {
             cases: Cases::default(),
             launches: process::Launches::default(),
             baseline: Baseline::default(),
+            ambiguities: Ambiguities::default(),
             net: Net::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),
@@ -375,6 +378,7 @@ impl World {
         }
         process::exited(self, exit, op);
         self.causes.forget(op.pid);
+        self.ambiguities.forget(op.pid);
         self.tasks.exited(op.pid, self.now);
     }
 

@@ -69,6 +69,8 @@ const CL_TE: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding
 /// Content-Length covers the size of the first chunk alone; the coding is none that RFC 9112 knows.
 const TE_CL: &str = "POST /a HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\n26\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n\r\n0\r\n\r\n";
 const ODD_NAME: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding\u{85}: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+/// The next request's first line becomes part of a field.
+const PREFIX: &str = "POST /a HTTP/1.1\r\nContent-Length: 25\r\n\r\nGET /admin HTTP/1.1\r\nX: y";
 const HALF: &str = "HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
@@ -162,6 +164,18 @@ fn what_is_served_though_nobody_framed_it() {
             &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"],
         ),
         (
+            "an unfinished one that is answered in the place of the next",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv("GET /cart HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 404 No\r\nContent-Length: 17\r\n\r\nCannot GET /admin"),
+            ],
+            &[
+                "http.request_smuggling probable: POST /a carried GET /admin HTTP/1.1, which seems to have been answered in the place of GET /cart",
+            ],
+        ),
+        (
             "bytes were not seen meanwhile",
             &[Recv(CL0), Send(OK), RecvCut(30, ""), Send(OK)],
             &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"],
@@ -175,6 +189,8 @@ fn what_is_served_though_nobody_framed_it() {
 #[test]
 fn what_only_looks_like_it() {
     const NEXT: &str = "GET /b HTTP/1.1\r\n\r\n";
+    const CART: &str = "GET /cart HTTP/1.1\r\n\r\n";
+    let cut = "http.ambiguous_framing suspicious: the content of POST /a ends within a request";
     let odd = "http.ambiguous_framing suspicious: POST /a can be framed in more than one way: cl and te";
     let content = "http.ambiguous_framing suspicious: the content of POST /a begins with a request";
     let cases: &[(&str, &[Op], &[&str])] = &[
@@ -198,6 +214,46 @@ fn what_only_looks_like_it() {
                 Send(OK),
             ],
             &[],
+        ),
+        (
+            "unfinished, and read to its end",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nyour /cart"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer names everything",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n/cart, see /admin"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer has links",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n<a href=\"/admin\">x"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer quotes it",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n1: GET /admin HTTP/1.1 X: y"),
+            ],
+            &[cut],
         ),
         ("written in vain", &[Recv(CL0), Reset, Fail(104, OK)], &[content]),
         (
@@ -247,6 +303,11 @@ fn what_only_looks_like_it() {
                 Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"),
             ],
             &[],
+        ),
+        (
+            "the same behind what reads like a request",
+            &[Recv(CL0), Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay")],
+            &[content],
         ),
         (
             "an answer that holds an answer",

@@ -60,15 +60,20 @@ impl Conversation {
             let front = self.open.front();
             answered = front.and_then(|open| open.node).or(answered);
             let answering = front.map_or_else(|| self.unframed(), |open| open.answering);
+            let before = rest;
             let Some((_, event)) = self.responses.step(&mut rest, answering) else { break };
             match event {
                 Some(Event::Head(head)) => self.answer_head(head, op, world),
                 Some(Event::Content(bytes)) => {
+                    self.hear(before.first(bytes));
                     if let Some(exchange) = self.answering(world) {
                         exchange.response_content += bytes;
                     }
                 }
-                Some(Event::End) => self.answer_end(op.time, Some(op.tid), None, world),
+                Some(Event::End) => {
+                    self.heard(op, world);
+                    self.answer_end(op.time, Some(op.tid), None, world);
+                }
                 Some(Event::Incomplete) => {
                     self.answer_end(op.time, Some(op.tid), Some(Problem::CutShort), world);
                 }
@@ -115,6 +120,7 @@ impl Conversation {
             }
         }
         self.reconcile(&head, op, world);
+        self.listen(&head, world);
         self.upgrades(&head, world);
         if let Some(node) = self.open.front().and_then(|open| open.node) {
             world.graph.answered(node, head);

@@ -3,7 +3,7 @@
 use super::Moved;
 use crate::{
     Time,
-    detect::smuggling::{self, Carrier},
+    detect::smuggling::{self, Carrier, Swapped},
     exchange::Contested,
     finding::Case,
     graph::NodeId,
@@ -32,6 +32,8 @@ pub struct Ledger {
     pub reread: bool,
     /// Answers that could not be sent.
     pub vain: Vain,
+    /// The answer that is coming, if it may be that to an unfinished request.
+    pub swapped: Option<Swapped>,
     /// The finding so far, and how many requests it says were hit.
     pub case: Option<(Case, u8)>,
 }
@@ -88,6 +90,9 @@ impl Ledger {
             // Whoever has answered that, and waited, has left nothing behind that one could see.
             self.carriers.retain(|carrier| !carrier.is_plain());
         }
+        for carrier in self.carriers.iter_mut().filter(|carrier| carrier.content.is_cut()) {
+            carrier.next = carrier.next.or(node);
+        }
         let contested = node.and_then(|node| self.carriers.iter().find_map(|held| held.contests(node)));
         let Some(mut carrier) = carrier else { return contested };
         if let Moved::Bytes(bytes) = behind.1 {
@@ -136,7 +141,7 @@ impl Ledger {
         let odd = smuggling::is_ambiguous(deviations) && !smuggling::is_ambiguous(carrier.deviations);
         carrier.has_content(deviations, Some(place));
         let begins = carrier.content.found().first().is_some_and(|hidden| hidden.offset == 0);
-        (odd || begins).then_some(carrier)
+        (odd || begins || carrier.content.is_cut()).then_some(carrier)
     }
 
     /// The chunks that are coming are none for the parser, which found these deviations. Gives the carrier.

@@ -60,6 +60,10 @@ impl Conversation {
         if !begins && (until_close || !self.open.is_empty()) || !self.may_be_answered() {
             return;
         }
+        // Written together with an answer: more of its content than it announced.
+        if !begins && self.ledger.answered == Some(op.time) {
+            return;
+        }
         if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0) {
             let status = if begins { status_of(bytes) } else { None };
             let case = smuggling::odd_answer(carrier, status, op, world);

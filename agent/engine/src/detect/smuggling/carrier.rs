@@ -52,6 +52,8 @@ pub struct Carrier {
     pub joined: bool,
     /// How many of the requests in its content were answered.
     pub served: usize,
+    /// The first request behind it, if its content ends within one.
+    pub next: Option<NodeId>,
     /// When its answer began, and with which status.
     pub answered: Option<(Time, u16)>,
 }
@@ -87,6 +89,7 @@ impl Carrier {
             missing: 0,
             joined: false,
             served: 0,
+            next: None,
             answered: None,
         })
     }

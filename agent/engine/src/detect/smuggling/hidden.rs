@@ -31,6 +31,11 @@ impl Hidden {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// Its target, as far as that came.
+    pub fn target(&self) -> Option<&[u8]> {
+        self.line().split(|b| *b == b' ').filter(|word| !word.is_empty()).nth(1)
+    }
+
     /// It as a head; the fields that came whole.
     pub fn head(&self) -> Option<Box<Head>> {
         let mut parser = Parser::new(Role::Request);
@@ -65,12 +70,19 @@ pub struct Scanner {
     /// The line that is coming, at most [`MAX_LINE`] bytes of its end.
     line: Vec<u8>,
     found: Vec<Hidden>,
+    /// Whether it ended within the last of these.
+    cut: bool,
 }
 
 impl Scanner {
     /// What was found.
     pub fn found(&self) -> &[Hidden] {
         &self.found
+    }
+
+    /// Whether it is complete, and ends within a request's head: who takes that for one reads on in what comes next.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Bytes that have passed.
@@ -126,8 +138,12 @@ impl Scanner {
 
     /// The content is complete: its last line may lack an end.
     pub fn ended(&mut self) {
+        if self.found.is_empty() && begins_request(&self.line) && self.line.len() as u64 == self.passed {
+            self.found.push(Hidden { offset: 0, text: self.line.clone(), open: true });
+        }
         self.line_ended();
         self.line = Vec::new();
+        self.cut = self.found.last().is_some_and(Hidden::swallows);
         self.found.iter_mut().for_each(|hidden| hidden.open = false);
     }
 
@@ -144,6 +160,13 @@ impl Scanner {
 }
 
 impl Hidden {
+    /// Whether it ends within a field, or within its target: what comes next is part of that.
+    fn swallows(&self) -> bool {
+        let last = self.text.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+        self.open
+            && if last.len() < self.text.len() { last.contains(&b':') } else { begins_request(&self.text) }
+    }
+
     fn extend(&mut self, piece: &[u8]) {
         let room = MAX_TEXT.saturating_sub(self.text.len());
         self.text.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -163,6 +186,16 @@ fn request_in(line: &[u8]) -> Option<usize> {
     let start = space - method;
     let is_request = method >= 3 && looks_like_request(&[&line[start..], b"\n"].concat()) == Guess::Yes;
     is_request.then_some(start)
+}
+
+/// Whether a text is a request line up to somewhere in its target, of a method that servers know.
+fn begins_request(text: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"];
+    let Some(space) = text.iter().position(|b| *b == b' ') else { return false };
+    let target = &text[space + 1..];
+    METHODS.contains(&&text[..space])
+        && target.first() == Some(&b'/')
+        && target.iter().all(u8::is_ascii_graphic)
 }
 
 #[cfg(test)]
@@ -202,6 +235,28 @@ mod tests {
             let padded = format!("{padding}\n{content}");
             let moved: Vec<_> = expected.iter().map(|(at, text)| (at + 100_001, text.clone())).collect();
             assert_eq!(found(padded.as_bytes(), 4096), moved, "{content:?} behind padding");
+        }
+    }
+
+    #[test]
+    fn an_end_within_a_request_takes_in_what_comes_next() {
+        let cases: [(&str, bool); 10] = [
+            ("GET /admin HTTP/1.1\r\nX: ", true),
+            ("a=b\r\n\r\nGET /admin HTTP/1.1\r\nHost: h\r\nX: y", true),
+            ("xxxxxxxxGET /admin HTTP/1.1\nX:", true),
+            ("GET /admin?x=", true),
+            ("GET /admin HTTP/1.1\r\nHost: h\r\n\r\n", false),
+            ("GET /admin HTTP/1.1\r\nHost: h\r\n", false),
+            ("# try\nGET /x HTTP/1.1\n", false),
+            ("x=1&y=GET / HTTP/1.1", false),
+            ("GET /admin HTTP/1.1\r\nContent-Length: 10\r\n\r\nX: ", false),
+            ("GET it", false),
+        ];
+        for (content, expected) in cases {
+            let mut scanner = Scanner::default();
+            scanner.bytes(content.as_bytes());
+            scanner.ended();
+            assert_eq!(scanner.is_cut(), expected, "{content:?}");
         }
     }
 

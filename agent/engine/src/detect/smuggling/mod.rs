@@ -20,18 +20,22 @@
 //!
 //! What was lost lowers a verdict to suspicious: an answer may be that to a request whose record is missing.
 
+mod ambiguous;
 mod carrier;
 mod decoded;
 mod hidden;
 mod reading;
 mod report;
 mod split;
+mod swapped;
 mod words;
 
+pub use ambiguous::{Ambiguities, ambiguous, explains};
 pub use carrier::Carrier;
 pub use reading::is_ambiguous;
 pub use report::{
-    Ghost, SMUGGLING, Write, ambiguous, explains, extra_answer, hit, odd_answer, swallowed, two_status_lines,
+    Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
 };
 pub use split::{Split, Way, came_with, cleartext_http2, is_of_the_same_hand, rewrites, split};
+pub use swapped::Swapped;
 pub use words::name;

@@ -3,8 +3,7 @@
 use super::{
     Carrier,
     words::{
-        address, by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique,
-        technique_of,
+        by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
     },
 };
 use crate::{
@@ -12,15 +11,11 @@ use crate::{
     exchange::{Contested, Endpoints, Exchange, Side},
     finding::{Case, Confidence, Severity, Subject},
     graph::{Graph, NodeId},
-    http1::Deviations,
     world::{Op, World},
 };
-use std::hash::{Hash, Hasher};
 
 /// The rule of what is served though nobody framed it.
 pub const SMUGGLING: &str = "http.request_smuggling";
-/// The rule of framing that readers may read differently.
-const AMBIGUOUS_FRAMING: &str = "http.ambiguous_framing";
 
 /// An answer to a request that nobody framed.
 #[derive(Clone, Copy, Debug)]
@@ -144,70 +139,28 @@ pub fn swallowed(
     case
 }
 
+/// The answer to the first request behind a carrier whose content ends within a request names that one's target.
+pub fn swapped(carrier: &Carrier, instead_of: &str, status: u16, op: Op, world: &mut World) -> Case {
+    let lost = world.stats.lost - carrier.lost > 0 || carrier.missing > 0;
+    let confidence = if lost { Confidence::Suspicious } else { Confidence::Probable };
+    let request = carrier.content.found().last().map_or_else(String::new, line);
+    let title = format!(
+        "{} carried {request}, which seems to have been answered in the place of {instead_of}",
+        carrier.name()
+    );
+    let mut case = case(carrier, confidence, title, op, world);
+    case.facts.push((
+        op.time,
+        format!("the answer {status} to {instead_of} names the target of {request}, and not its own"),
+    ));
+    case.attributes.extend(smuggled(carrier, Some(status)));
+    case
+}
+
 /// A later request on the connection, in words: it may have got an answer that was not its own.
 pub fn hit(exchange: &Exchange) -> String {
     let (method, target) = super::name(exchange);
     format!("{method} {target} came later on the same connection: it may have got the answer of another")
-}
-
-/// Tells of a message that can be read in more than one way, unless the end that sent it was told of.
-pub fn ambiguous(carrier: &Carrier, world: &mut World) {
-    let Some(node) = carrier.node.filter(|_| carrier.side == Side::Server) else { return };
-    let Some(pid) = world.graph.get(node).map(|node| node.pid) else { return };
-    if inbound(node, world).is_some() {
-        return;
-    }
-    let odd = |kind: &Deviations| carrier.deviations.contains(*kind);
-    let names: Vec<_> = super::reading::AMBIGUOUS
-        .into_iter()
-        .filter(odd)
-        .flat_map(Deviations::names)
-        .map(|name| name.replace('_', " "))
-        .collect();
-    let (kind, title) = match names.as_slice() {
-        [] => {
-            let title = format!("the content of {} begins with a request", carrier.name());
-            ("its content begins with a request".to_owned(), title)
-        }
-        names => {
-            let names = names.join(", ");
-            let title = format!("{} can be framed in more than one way: {names}", carrier.name());
-            (names, title)
-        }
-    };
-    let remote = &carrier.endpoints.remote;
-    let mut hasher = twox_hash::XxHash3_64::new();
-    (address(remote), pid, &kind).hash(&mut hasher);
-    let subject = Subject::Other(hasher.finish());
-    let mut attributes = carrier.attributes();
-    client(&carrier.endpoints, &mut attributes);
-    attributes.push(("tracer.framing.deviations", Value::Strings(names)));
-    world.raise(Case {
-        rule: AMBIGUOUS_FRAMING,
-        subject,
-        severity: Severity::Medium,
-        confidence: Confidence::Suspicious,
-        title,
-        time: carrier.op.time,
-        pid,
-        attributes,
-        facts: vec![(carrier.op.time, format!("{} from {remote}: {kind}", carrier.name()))],
-    });
-    if let Some(exchange) = world.graph.exchange_mut(node) {
-        exchange.ambiguity = Some(subject);
-    }
-}
-
-/// What is worse than odd framing explains it: it needs no finding of its own.
-pub fn explains(case: &Case, world: &mut World) {
-    let Subject::Node(node) = case.subject else { return };
-    let above = inbound(node, world);
-    for node in [Some(node), above].into_iter().flatten() {
-        let exchange = world.graph.get(node).and_then(|node| node.exchange());
-        if let Some(subject) = exchange.and_then(|exchange| exchange.ambiguity) {
-            world.cases.withdraw(AMBIGUOUS_FRAMING, subject);
-        }
-    }
 }
 
 /// What all findings about a carrier say.
@@ -254,7 +207,7 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
 }
 
 /// The request that came in at the front end for a request at the back end, or for that front end's call.
-fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
+pub fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
     let own = world.graph.get(node)?;
     let client = match own.exchange()?.side {
         Side::Server => own.partner?,

@@ -1,0 +1,76 @@
+//! An answer that names the target of an unfinished request instead of its own.
+//!
+//! A request that ends within its head takes in the next one on its connection, and is answered in its place: two
+//! requests, two answers, nothing on the wire that does not fit. What is left is what the answer says: many an
+//! application, and most error pages, name the target that they were asked for.
+
+use super::{Carrier, words};
+use crate::{exchange::Exchange, http1::Head};
+use memchr::memmem;
+
+/// Most bytes of an answer that are looked at: its head, and the begin of its content, which is what a short one has.
+const MAX_SEEN: usize = 2048;
+/// Shortest path that tells anything, in bytes.
+const MIN_PATH: usize = 4;
+
+/// The answer to the first request behind an unfinished one.
+#[derive(Debug)]
+pub struct Swapped {
+    /// The path of the unfinished one.
+    hidden: Vec<u8>,
+    /// The path that was asked for.
+    own: Vec<u8>,
+    /// What was asked for, in words.
+    name: String,
+    /// Status of the answer.
+    pub status: u16,
+    seen: Vec<u8>,
+}
+
+impl Swapped {
+    /// The answer with this head, to `exchange`, which is the first behind the carrier.
+    pub fn of(carrier: &Carrier, exchange: &Exchange, head: &Head) -> Option<Self> {
+        let hidden = path(carrier.content.found().last()?.target()?);
+        let own = path(exchange.target());
+        let differ = memmem::find(own, hidden).or(memmem::find(hidden, own)).is_none();
+        if hidden.len() < MIN_PATH || own.len() < MIN_PATH || !differ {
+            return None;
+        }
+        let (method, target) = words::name(exchange);
+        let mut swapped = Self {
+            hidden: hidden.to_vec(),
+            own: own.to_vec(),
+            name: format!("{method} {target}"),
+            status: head.status()?,
+            seen: Vec::new(),
+        };
+        swapped.hears(head.raw());
+        Some(swapped)
+    }
+
+    /// More of it came.
+    pub fn hears(&mut self, bytes: &[u8]) {
+        let room = MAX_SEEN.saturating_sub(self.seen.len());
+        self.seen.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// What was asked for, when the answer names the other.
+    pub fn instead_of(&self) -> Option<&str> {
+        let names_own = memmem::find(&self.seen, &self.own).is_some();
+        let named = memmem::find_iter(&self.seen, &self.hidden).any(|at| self.is_said_at(at));
+        (named && !names_own).then_some(&self.name)
+    }
+
+    /// Whether that is the path as a text has it: no part of a longer one, no link, no request line that is quoted.
+    fn is_said_at(&self, at: usize) -> bool {
+        let (before, after) = (&self.seen[..at], &self.seen[at + self.hidden.len()..]);
+        let of_path = |b: &u8| b.is_ascii_alphanumeric() || b"/-_.~%\"'=#?&".contains(b);
+        !before.last().is_some_and(of_path)
+            && !after.first().is_some_and(|b| of_path(b) && *b != b'.' && *b != b'?')
+            && !after.starts_with(b" HTTP/")
+    }
+}
+
+fn path(target: &[u8]) -> &[u8] {
+    target.split(|b| *b == b'?').next().unwrap_or_default()
+}
