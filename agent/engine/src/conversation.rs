@@ -236,7 +236,7 @@ impl Conversation {
                 }
                 None => self.passed(moved, world),
             },
-            Role::Response if self.finds_responses(moved, world) => self.response(moved, op, world),
+            Role::Response if self.finds_responses(moved, op, world) => self.response(moved, op, world),
             _ => {}
         }
         if self.side == Some(Side::Server) && self.role(direction) == Role::Request {

@@ -159,6 +159,23 @@ fn what_is_served_though_nobody_framed_it() {
             ],
         ),
         (
+            "behind an answer of which bytes were not seen",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                SendCut(500, ""),
+                Send(OK),
+            ],
+            &suspicious,
+        ),
+        (
+            "half an answer, though a record was lost",
+            &[Recv(CL0), Lost("GET /x HTTP/1.1\r\n\r\n"), Send(HALF)],
+            &[
+                "http.request_smuggling suspicious: POST /a carried GET /admin, which was answered within its answer",
+            ],
+        ),
+        (
             "a record was lost meanwhile",
             &[Recv(CL0), Send(OK), Lost("GET /x HTTP/1.1\r\n\r\n"), Send(OK)],
             &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 200"],
@@ -340,6 +357,17 @@ fn what_only_looks_like_it() {
                 Recv(CL0),
                 Send("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
                 SendCut(5000, ""),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "the next answer, behind one of which bytes were not seen",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                SendCut(500, ""),
                 Recv(NEXT),
                 Send(OK),
             ],

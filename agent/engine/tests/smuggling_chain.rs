@@ -173,6 +173,26 @@ fn an_answer_counts_though_nobody_reads_it() {
     assert!(found[0].starts_with("http.request_smuggling confirmed: "), "{found:?}");
 }
 
+/// What is left of the content behind the second request is no request: it is explained by the other reading.
+#[test]
+fn what_is_left_over_is_content_for_another_reader() {
+    let inner = "0\r\n\r\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n";
+    let text = "x".repeat(inner.len());
+    let head = "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let sent = format!("{head}{:x};\n{text}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    let mut chain = Chain::new("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    for piece in sent.as_bytes().chunks(40) {
+        chain.s.send(F, chain.upstream, Client, std::str::from_utf8(piece).unwrap());
+    }
+    chain.s.recv(S, chain.upstream, Server, &sent);
+    chain.answers(&format!("{OK}{OK}{}", answer(400, "")));
+    let found = chain.findings();
+    assert_eq!(
+        found,
+        ["http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200"]
+    );
+}
+
 /// A gateway that takes a list of requests apart sends each by itself, maybe without waiting.
 #[test]
 fn a_gateway_asks_for_each_request_of_a_list() {

@@ -70,7 +70,7 @@ impl Conversation {
                 }
                 None if self.requests.parser.in_trailer() => self.trailed(before.first(used), world),
                 Some(Event::Tunnel) | None => {}
-                Some(Event::NotHttp) => return self.no_request(world),
+                Some(Event::NotHttp) => return self.no_request(place.wrapping_sub(used), world),
                 Some(Event::Lost(loss)) => {
                     match loss {
                         Loss::Framing => self.passed(rest, world),

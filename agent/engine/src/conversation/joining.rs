@@ -5,7 +5,7 @@ use crate::{
     exchange::{Problem, Side},
     http1::{Guess, Role},
     protocol::Protocol,
-    world::World,
+    world::{Op, World},
 };
 use tracer_common::direction;
 
@@ -120,15 +120,15 @@ impl Conversation {
         }
     }
 
-    /// What stands where a request should begin is none.
-    pub(super) fn no_request(&mut self, world: &mut World) {
+    /// What stands at `place`, where a request should begin, is none.
+    pub(super) fn no_request(&mut self, place: u64, world: &mut World) {
         if self.unproven.is_some() && !self.open.is_empty() {
             self.disprove(world);
         } else if self.tentative.is_some() {
             self.retract();
         } else if self.exchanges > 0 {
             // What answers it is no answer to anything that a carrier brought.
-            self.ledger.missed(1);
+            self.ledger.strange(place);
             self.lose_requests(world);
         } else {
             self.early = Vec::new();
@@ -212,15 +212,25 @@ impl Conversation {
     ///
     /// A status line behind unseen bytes answers the last request: those before it had their answers in
     /// these bytes, or else their client would not have gone on to ask.
-    pub(super) fn finds_responses(&mut self, moved: Moved<'_>, world: &mut World) -> bool {
+    pub(super) fn finds_responses(&mut self, moved: Moved<'_>, op: Op, world: &mut World) -> bool {
         if !self.responses.lost {
             return true;
         }
-        let Moved::Bytes(bytes) = moved else { return false };
-        let Some(last) = self.open.back() else { return false };
-        if last.answered || self.speaks(bytes).looks_like_response(bytes) != Guess::Yes {
+        let bytes = match moved {
+            Moved::Bytes(bytes) => bytes,
+            Moved::Gap(len) => {
+                self.ledger.unheard += len;
+                return false;
+            }
+            Moved::Jump => return false,
+        };
+        if self.speaks(bytes).looks_like_response(bytes) != Guess::Yes {
             return false;
         }
+        let Some(last) = self.open.back().filter(|last| !last.answered) else {
+            self.maybe_unasked(bytes, op, world);
+            return false;
+        };
         let asked = last.asked;
         let pipelined = self.open.iter().rev().skip(1).any(|open| open.asked == asked);
         let answered = if pipelined { None } else { self.open.pop_back() };
@@ -233,6 +243,7 @@ impl Conversation {
             return false;
         }
         self.responses = self.anew(Role::Response);
+        self.ledger.unheard = 0;
         true
     }
 }

@@ -30,6 +30,8 @@ pub struct Ledger {
     pub refused_upgrade: Option<NodeId>,
     /// What comes was taken for a request since the one before was answered without its content.
     pub reread: bool,
+    /// Bytes of answers that were not seen since it was last known where one begins.
+    pub unheard: u64,
     /// Answers that could not be sent.
     pub vain: Vain,
     /// The answer that is coming, if it may be that to an unfinished request.
@@ -169,6 +171,14 @@ impl Ledger {
         self.in_content = false;
         for carrier in &mut self.carriers {
             carrier.missing += bytes;
+        }
+    }
+
+    /// What begins at `place` is no request: what follows may answer that, unless it is content for another reader.
+    pub fn strange(&mut self, place: u64) {
+        self.in_content = false;
+        for carrier in self.carriers.iter_mut().filter(|carrier| !carrier.takes_in(place)) {
+            carrier.missing += 1;
         }
     }
 

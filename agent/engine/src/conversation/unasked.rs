@@ -53,6 +53,22 @@ impl Conversation {
         true
     }
 
+    /// What reads like a final response was written though every request has begun to be answered, and where
+    /// answers end is not known: it may be part of one.
+    pub(super) fn maybe_unasked(&mut self, bytes: &[u8], op: Op, world: &mut World) {
+        let Some(status) = final_status(bytes).filter(|_| self.may_be_answered()) else { return };
+        let unheard = self.ledger.unheard.max(1);
+        if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0)
+            && let Some(case) = smuggling::extra_answer(
+                carrier,
+                Ghost { status, op, write: Write::Unsure { unheard } },
+                world,
+            )
+        {
+            self.found(case, world);
+        }
+    }
+
     /// Bytes where an answer should begin, or that only the end of the connection ends, are something else.
     pub(super) fn odd_answer(&mut self, bytes: &[u8], op: Op, world: &mut World) {
         let until_close = self.responses.parser.reads_until_close();

@@ -126,6 +126,11 @@ impl Carrier {
         }
     }
 
+    /// Whether what is at `place` is content of it in another reading.
+    pub fn takes_in(&self, place: u64) -> bool {
+        self.readings.iter().any(|reading| reading.end().is_none_or(|end| end > place))
+    }
+
     /// Whether it shows nothing that another reader could take for a request.
     pub fn is_plain(&self) -> bool {
         self.content.found().is_empty() && self.readings.is_empty() && self.content.unseen() == 0

@@ -1,7 +1,7 @@
 //! Requests that stand inside the content of another: what a reader sees there who takes the content for
 //! something else. By itself it proves nothing, an uploaded text file may hold one.
 
-use crate::http1::{Event, Guess, Head, Parser, Role, looks_like_request};
+use crate::http1::{Event, Head, MAX_METHOD, Parser, Role};
 use memchr::memchr;
 
 /// Most requests that are kept of one content: the first ones.
@@ -10,8 +10,8 @@ const MAX_FOUND: usize = 4;
 const MAX_TEXT: usize = 1024;
 /// Longest line that is looked at, in bytes; of a longer one, its last ones.
 const MAX_LINE: usize = 1024;
-/// What a request line ends with; the last byte is a digit.
-const VERSION: &[u8] = b" HTTP/1.";
+/// What a request line ends with, before two digits and the point between them.
+const VERSION: &[u8] = b"HTTP/";
 
 /// A request inside a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,23 +174,60 @@ impl Hidden {
     }
 }
 
-/// Where in a line a request line begins that ends with it. What stands before its method may belong to
-/// something else: a reader may have left off anywhere.
+/// Where in a line a request line begins, for readers that take a CR for its end as well as for those that do not.
 fn request_in(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (digit, rest) = line.split_last()?;
-    let target = rest.strip_suffix(VERSION).filter(|_| digit.is_ascii_digit())?;
-    let space = target.iter().rposition(|b| *b == b' ')?;
-    let method = target[..space].iter().rev().take_while(|b| b.is_ascii_uppercase()).count();
-    let start = space - method;
-    let is_request = method >= 3 && looks_like_request(&[&line[start..], b"\n"].concat()) == Guess::Yes;
-    is_request.then_some(start)
+    let mut at = 0;
+    line.split(|b| *b == b'\r').find_map(|part| {
+        let begin = at;
+        at += part.len() + 1;
+        request_line(part).or_else(|| (begin == 0 && is_simple(part)).then_some(0)).map(|start| begin + start)
+    })
 }
+
+/// Where a request line begins that ends with the text. What stands before its method may belong to something else:
+/// a reader may have left off anywhere. RFC 9112, 3: "recipients MAY instead parse on whitespace-delimited word
+/// boundaries"; methods are case-sensitive, but not for all.
+fn request_line(text: &[u8]) -> Option<usize> {
+    let [rest @ .., b'0'..=b'9', b'.', b'0'..=b'9'] = blanks_off(text) else { return None };
+    let before = rest.strip_suffix(VERSION).filter(|before| blanks_off(before).len() < before.len())?;
+    let before = blanks_off(before);
+    let space = before.iter().rposition(|b| is_blank(*b))?;
+    method_at_end(blanks_off(&before[..space]))
+}
+
+/// Where the method begins that a text ends with.
+fn method_at_end(text: &[u8]) -> Option<usize> {
+    let upper = text.iter().rev().take_while(|b| b.is_ascii_uppercase()).count();
+    let known = || METHODS.iter().find(|method| ends_with(text, method)).map(|method| method.len());
+    let length = if upper >= 3 { upper } else { known()? };
+    (length <= MAX_METHOD).then(|| text.len() - length)
+}
+
+/// A request as before HTTP/1.0, of a line alone.
+fn is_simple(text: &[u8]) -> bool {
+    let (text, simple) = (blanks_off(text), b"GET ");
+    text.starts_with(simple) && begins_request(text)
+}
+
+fn ends_with(text: &[u8], method: &[u8]) -> bool {
+    text.len() >= method.len() && text[text.len() - method.len()..].eq_ignore_ascii_case(method)
+}
+
+fn is_blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
+fn blanks_off(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().rev().take_while(|b| is_blank(**b)).count();
+    &text[..text.len() - blanks]
+}
+
+/// Methods that servers know.
+const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"];
 
 /// Whether a text is a request line up to somewhere in its target, of a method that servers know.
 fn begins_request(text: &[u8]) -> bool {
-    const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"];
     let Some(space) = text.iter().position(|b| *b == b' ') else { return false };
     let target = &text[space + 1..];
     METHODS.contains(&&text[..space])
@@ -222,6 +259,17 @@ mod tests {
             ("0\r\n\r\nPOST /b HTTP/1.1\r\n\r\n", &[(5, "POST /b HTTP/1.1\r\n\r\n")]),
             ("HTTP/1.1 200 OK\r\n", &[]),
             ("see RFC 9112 of HTTP/1.1\r\n", &[]),
+            ("GET  /a \t HTTP/1.1 \r\n\r\n", &[(0, "GET  /a \t HTTP/1.1 \r\n\r\n")]),
+            ("GET\t/a\tHTTP/1.1\r\n\r\n", &[(0, "GET\t/a\tHTTP/1.1\r\n\r\n")]),
+            ("xxget /a HTTP/1.1\r\n\r\n", &[(2, "get /a HTTP/1.1\r\n\r\n")]),
+            ("GET http://h/a HTTP/1.1\r\n\r\n", &[(0, "GET http://h/a HTTP/1.1\r\n\r\n")]),
+            ("PURGE /a HTTP/2.0\r\n\r\n", &[(0, "PURGE /a HTTP/2.0\r\n\r\n")]),
+            ("x\rGET /a HTTP/1.1\rHost: h\r\r\n", &[(2, "GET /a HTTP/1.1\rHost: h\r\r\n")]),
+            ("GET /a\r\n", &[(0, "GET /a\r\n")]),
+            ("and GET /a\r\n", &[]),
+            ("GET it\r\n", &[]),
+            ("a GET HTTP/1.1\r\n", &[]),
+            ("this is what HTTP/1.1\r\n", &[]),
             (
                 "GET /a HTTP/1.1\n\nGET /b HTTP/1.1\n\n",
                 &[(0, "GET /a HTTP/1.1\n\n"), (17, "GET /b HTTP/1.1\n\n")],

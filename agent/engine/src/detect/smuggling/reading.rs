@@ -7,8 +7,8 @@ use crate::{
     http1::{Deviations, Event, Framing, Head, Leniency, Parser},
 };
 
-/// Most readings besides the parser's own: of what a head says there are rarely more than two.
-const MAX_READINGS: usize = 4;
+/// Most readings of a head besides the parser's own: what it says first, what it says last, and that it says nothing.
+const MAX_READINGS: usize = 5;
 /// Most requests that one reading takes for content.
 const MAX_SWALLOWED: usize = 16;
 
@@ -65,7 +65,6 @@ impl Reading {
         let mut framings = said(head.raw());
         framings.push(Framing::None);
         framings.retain(|framing| *framing != head.framing());
-        framings.truncate(MAX_READINGS);
         framings.into_iter().map(|framing| Self::new(framing, Leniency::Own)).collect()
     }
 
@@ -167,20 +166,34 @@ fn said(raw: &[u8]) -> Vec<Framing> {
     let mut framings = Vec::new();
     for line in raw.split(|b| matches!(b, b'\n' | b'\r')).skip(1) {
         let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
-        let (name, value) = (bare(&line[..colon]), &line[colon + 1..]);
-        let framing = if name.ends_with(b"contentlength") {
-            number(value).map_or(Framing::None, Framing::Length)
-        } else if name.ends_with(b"transferencoding") && bare(value).windows(7).any(|word| word == b"chunked")
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let said = if is_name(name, b"contentlength") {
+            numbers(value).map(|number| number.map_or(Framing::None, Framing::Length))
+        } else if is_name(name, b"transferencoding") && bare(value).windows(7).any(|word| word == b"chunked")
         {
-            Framing::Chunked
+            [Framing::Chunked; 2]
         } else {
             continue;
         };
-        if !framings.contains(&framing) {
-            framings.push(framing);
+        for framing in said {
+            if !framings.contains(&framing) {
+                framings.push(framing);
+            }
         }
     }
+    // Of many, readers take the first or the last.
+    while framings.len() >= MAX_READINGS {
+        framings.remove(framings.len() / 2);
+    }
     framings
+}
+
+/// Whether a reader may take a field's name for `word`: it has other bytes only where some reader strips them, or
+/// lets the name begin behind them.
+fn is_name(name: &[u8], word: &[u8]) -> bool {
+    let letters = bare(name);
+    let begins = || name.iter().rposition(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'-' | b'_'));
+    letters == word || begins().is_some_and(|at| bare(&name[at..]) == word)
 }
 
 /// The letters and digits of a word, small.
@@ -188,12 +201,16 @@ fn bare(word: &[u8]) -> Vec<u8> {
     word.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// The first digits of a value.
-fn number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().skip_while(|b| !b.is_ascii_digit()).take_while(|b| b.is_ascii_digit());
-    let mut digits = digits.peekable();
-    digits.peek()?;
-    digits.try_fold(0u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+/// The first and the last number of a value; some take `_` within one.
+fn numbers(value: &[u8]) -> [Option<u64>; 2] {
+    let value: Vec<u8> = value.iter().copied().filter(|b| *b != b'_').collect();
+    let mut numbers = value.split(|b| !b.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let first = numbers.next();
+    [first, numbers.next_back().or(first)].map(|digits| {
+        digits?
+            .iter()
+            .try_fold(0u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+    })
 }
 
 #[cfg(test)]
@@ -211,6 +228,18 @@ mod tests {
         assert_eq!(said("Content-Length: 40\r\nX: y\rTransfer-Encoding:\u{b}chunked"), both);
         assert_eq!(said("Content-Length: 4\r\nContent-Length: 5"), [Framing::Length(4), Framing::Length(5)]);
         assert_eq!(said("Content-Length: 99999999999999999999999"), [Framing::None]);
+        assert_eq!(said("Content-Length: 4, 5"), [Framing::Length(4), Framing::Length(5)]);
+        assert_eq!(said("Content-Length: 4_0"), [Framing::Length(40)]);
+        assert_eq!(said("Content-Length: 0x28"), [Framing::Length(0), Framing::Length(28)]);
+        assert_eq!(said("Content-Length:"), [Framing::None]);
+        assert_eq!(said("X y\0Content-Length: 4"), [Framing::Length(4)]);
         assert_eq!(said("Host: h"), []);
+        // Fields that no reader takes for one leave the room to those that are.
+        let decoys: String = (1..9).map(|n| format!("X-Content-Length: {n}\r\n")).collect();
+        assert_eq!(said(&format!("{decoys}Content-Length: 40\r\nTransfer-Encoding: chunked")), both);
+        let many: Vec<_> = (1..9).map(|n| format!("Content-Length: {n}")).collect();
+        let kept = said(&many.join("\r\n"));
+        assert_eq!((kept.first(), kept.last()), (Some(&Framing::Length(1)), Some(&Framing::Length(8))));
+        assert!(kept.len() < MAX_READINGS);
     }
 }

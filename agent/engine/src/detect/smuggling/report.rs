@@ -33,6 +33,11 @@ pub struct Ghost {
 pub enum Write {
     /// It left.
     Done,
+    /// It left, behind bytes of answers that were not seen.
+    Unsure {
+        /// How many at least.
+        unheard: u64,
+    },
     /// It failed; it still shows what the server did.
     Failed,
     /// It failed as the one before had: who cannot say one thing may say so, or say it again.
@@ -46,34 +51,30 @@ pub enum Write {
 pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Option<Case> {
     let Ghost { status, op, write } = ghost;
     let (refused, hidden) = (refuses(status), carrier.carried());
-    let lost = world.stats.lost - carrier.lost;
     let confidence = match status {
         // RFC 9110, 15.5.9: sent to a client that said nothing for a while.
         408 => return None,
         _ if refused && hidden.is_none() => return None,
-        _ if lost > 0 || carrier.missing > 0 => Confidence::Suspicious,
         // An application that answers twice.
         _ if carrier.is_plain() => Confidence::Suspicious,
+        _ if matches!(write, Write::Unsure { .. }) => Confidence::Suspicious,
         500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
         _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
         _ => Confidence::Confirmed,
     };
     let title = format!("{} carried {}, which was answered {status}", carrier.name(), request(carrier));
     let mut case = case(carrier, confidence, title, op, world);
-    let write = match carrier.side {
-        Side::Server if write != Write::Done => "was written, in vain as the connection was closed,",
+    let how = match carrier.side {
+        Side::Server if matches!(write, Write::Failed | Write::FailedAgain { .. }) => {
+            "was written, in vain as the connection was closed,"
+        }
         Side::Server => "was written",
         Side::Client => "was read",
     };
-    case.facts
-        .push((op.time, format!("a further answer, {status}, {write} though every request had its own")));
-    if carrier.missing > 0 {
-        let text =
-            format!("{} bytes behind it were not seen: it may answer a request there", carrier.missing);
+    case.facts.push((op.time, format!("a further answer, {status}, {how} though every request had its own")));
+    if let Write::Unsure { unheard } = write {
+        let text = format!("{unheard} bytes of answers before it were not seen: it may be part of one");
         case.facts.push((op.time, text));
-    }
-    if lost > 0 {
-        case.facts.push((op.time, format!("{lost} records were lost meanwhile: it may answer one of these")));
     }
     case.attributes.extend(smuggled(carrier, Some(status)));
     Some(case)
@@ -141,14 +142,12 @@ pub fn swallowed(
 
 /// The answer to the first request behind a carrier whose content ends within a request names that one's target.
 pub fn swapped(carrier: &Carrier, instead_of: &str, status: u16, op: Op, world: &mut World) -> Case {
-    let lost = world.stats.lost - carrier.lost > 0 || carrier.missing > 0;
-    let confidence = if lost { Confidence::Suspicious } else { Confidence::Probable };
     let request = carrier.content.found().last().map_or_else(String::new, line);
     let title = format!(
         "{} carried {request}, which seems to have been answered in the place of {instead_of}",
         carrier.name()
     );
-    let mut case = case(carrier, confidence, title, op, world);
+    let mut case = case(carrier, Confidence::Probable, title, op, world);
     case.facts.push((
         op.time,
         format!("the answer {status} to {instead_of} names the target of {request}, and not its own"),
@@ -193,6 +192,21 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
         None => {}
     }
     facts.extend(carried(carrier, back));
+    // What all verdicts rest on: who asked what, and how often.
+    let lost = world.stats.lost - carrier.lost;
+    if carrier.missing > 0 {
+        let missing = carrier.missing;
+        facts.push((
+            op.time,
+            format!("{missing} bytes behind it were not read: there may be a request in them"),
+        ));
+    }
+    if lost > 0 {
+        facts.push((op.time, format!("{lost} records were lost meanwhile: there may be a request in one")));
+    }
+    let doubt = lost > 0 || carrier.missing > 0;
+    let confidence = if doubt { Confidence::Suspicious } else { confidence };
+    attributes.extend(readable(carrier, world));
     Case {
         rule: SMUGGLING,
         subject: carrier.node.map_or(Subject::Other(carrier.op.time.0), Subject::Node),
@@ -217,6 +231,13 @@ pub fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
         world.causes.decide(client, &mut world.graph);
     }
     world.graph.cause(client).filter(|cause| is_server(*cause, &world.graph))
+}
+
+/// Whether what came in at the front end could be read, where there is one.
+fn readable(carrier: &Carrier, world: &mut World) -> Option<(&'static str, Value)> {
+    let node = carrier.node.filter(|node| is_passed_on(*node, world))?;
+    let readable = inbound(node, world).is_some();
+    Some(("tracer.smuggling.inbound_readable", Value::Bool(readable)))
 }
 
 /// Whether a request came from a process that serves requests itself.
