@@ -16,6 +16,7 @@
 
 mod answering;
 mod asking;
+mod chaining;
 mod joining;
 mod ledger;
 mod reconciling;
@@ -278,10 +279,10 @@ impl Conversation {
 
     /// Ends what is open.
     fn give_up(&mut self, problem: Problem, end: Time, world: &mut World) {
-        for open in std::mem::take(&mut self.open) {
-            if let Some(node) = open.node {
-                world.end(node, end, Some(problem));
-            }
+        let nodes: Vec<_> = self.open.drain(..).filter_map(|open| open.node).collect();
+        self.undelivered(&nodes, problem, world);
+        for node in nodes {
+            world.end(node, end, Some(problem));
         }
         (self.asking, self.current, self.informational) = (None, None, false);
         world.stats.orphan_responses += u64::from(!self.early.is_empty());

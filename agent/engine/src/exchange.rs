@@ -2,7 +2,7 @@
 
 use crate::{
     detect::smuggling::Split,
-    finding::Subject,
+    finding::{Case, Subject},
     graph::NodeId,
     http1::{Framing, Head, Leniency, Start},
     protocol::Protocol,
@@ -169,6 +169,8 @@ pub struct Exchange {
     pub split: Option<Split>,
     /// The one whose content it is in another reading of that.
     pub contested: Option<Contested>,
+    /// What it means that its answer, which the back end gave, is not delivered.
+    pub undelivered: Option<Box<Case>>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
     pub hidden: Vec<Box<[u8]>>,
     /// The case that its framing was told in.
@@ -191,6 +193,7 @@ impl Exchange {
             smuggled: false,
             split: None,
             contested: None,
+            undelivered: None,
             hidden: Vec::new(),
             ambiguity: None,
         }

@@ -234,3 +234,31 @@ fn head_and_content_may_leave_in_two_sends() {
     assert_eq!(run(own, F), [""; 0], "a client that does not wait");
     assert_eq!(run(EVIL, Thread(10, 11)), [""; 0], "another thread");
 }
+
+/// A length that goes beyond what was sent: the front end still waits for the rest, while the back end serves two.
+#[test]
+fn an_answer_that_is_never_delivered() {
+    let sent = format!("{HEAD}{LAST_CHUNK}{EVIL}").replace(": 43", ": 1000");
+    let chain = |answer: &str| {
+        let mut chain = Chain::new(&sent);
+        chain.s.send(F, chain.upstream, Client, &sent[..HEAD.len()]);
+        chain.s.send(F, chain.upstream, Client, &sent[HEAD.len()..]);
+        chain.s.recv(S, chain.upstream, Server, &sent);
+        chain.answers(&format!("{OK}{answer}"));
+        chain.delivers(OK);
+        chain
+    };
+    let confirmed = ["http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200"];
+    let end = |mut chain: Chain| {
+        chain.s.reset(chain.inbound, Server);
+        chain.s.wait(15_000);
+        chain.s.findings()
+    };
+    let suspicious = |found: Vec<String>| found.iter().all(|finding| finding.contains(" suspicious: "));
+    let swallowed = end(chain(OK));
+    assert_eq!(swallowed.iter().filter(|found| **found == confirmed[0]).count(), 1, "{swallowed:?}");
+    assert!(suspicious(end(chain(&answer(400, "")))), "refused");
+    let mut delivered = chain(OK);
+    delivered.delivers(OK);
+    assert!(suspicious(end(delivered)), "two requests, two answers");
+}

@@ -96,8 +96,9 @@ impl Conversation {
             carrier.answered = Some((op.time, status));
             carrier.meets(&world.graph);
         }
-        if let Some(case) = self.in_other_reading(node, status, op, world) {
-            self.found(case, world);
+        match self.in_other_reading(node, status, op, world) {
+            Some(case) => self.found(case, world),
+            None => self.await_delivery(node, status, op, world),
         }
         if let Some(case) = self.second_status_line(node, head, op, world) {
             self.found(case, world);

@@ -1,0 +1,67 @@
+//! What a back end answered held against what its front end delivered.
+//!
+//! Where a front end takes two requests for one message, it has one answer to deliver. So a request that is content in
+//! some reading, was answered by the back end, and never got its answer on the connection that it came in on, was
+//! none for the front end.
+
+use super::Conversation;
+use crate::{
+    detect::smuggling,
+    exchange::{Contested, Problem, Side},
+    graph::NodeId,
+    world::{Op, World},
+};
+
+impl Conversation {
+    /// A back end answers a request of which it is not known whether its sender took it for one: remembers what it
+    /// would mean if the answer is not delivered.
+    pub(super) fn await_delivery(&self, node: NodeId, status: u16, op: Op, world: &mut World) {
+        if self.side != Some(Side::Server) {
+            return;
+        }
+        let Some((sent, contested)) = contested(node, world) else { return };
+        let graph = &world.graph;
+        let own = |node: NodeId| graph.get(node)?.partner;
+        let mut carriers = self.ledger.carriers.iter();
+        let carrier = carriers.find(|carrier| carrier.node.and_then(own) == Some(contested.carrier));
+        let (Some(carrier), Some(inbound)) = (carrier, came_in(sent, world)) else { return };
+        let Some(exchange) = world.graph.get(node).and_then(|node| node.exchange()) else { return };
+        let name = smuggling::name(exchange);
+        let case = smuggling::swallowed(carrier, contested, name, status, op, world);
+        if let Some(exchange) = world.graph.exchange_mut(inbound) {
+            exchange.undelivered = Some(Box::new(case));
+        }
+    }
+
+    /// These requests got no answer.
+    pub(super) fn undelivered(&mut self, nodes: &[NodeId], problem: Problem, world: &mut World) {
+        if self.side != Some(Side::Server) || problem != Problem::NoResponse {
+            return;
+        }
+        for node in nodes {
+            let exchange = world.graph.exchange_mut(*node);
+            let Some(mut case) = exchange.and_then(|exchange| exchange.undelivered.take()) else { continue };
+            let text = "its answer was never delivered: the front end took it for content".to_owned();
+            case.facts.push((world.now, text));
+            self.found(*case, world);
+        }
+    }
+}
+
+/// What a request is for the end that sent it, which that end's boundaries do not decide, and that end's call.
+fn contested(node: NodeId, world: &World) -> Option<(NodeId, Contested)> {
+    let sent = world.graph.get(node)?.partner?;
+    let exchange = world.graph.get(sent)?.exchange()?;
+    let contested = exchange.contested.filter(|contested| !contested.whole && exchange.split.is_none())?;
+    Some((sent, contested))
+}
+
+/// The request that came in which a call passes on: one that is content in some reading, too.
+fn came_in(sent: NodeId, world: &World) -> Option<NodeId> {
+    let call = world.graph.get(sent)?;
+    let target = call.exchange()?.target();
+    world.causes.open_requests(call.pid).find(|node| {
+        let inbound = world.graph.get(*node).and_then(|node| node.exchange());
+        inbound.is_some_and(|inbound| inbound.contested.is_some() && inbound.target() == target)
+    })
+}
