@@ -152,3 +152,27 @@ fn thousands_of_open_exchanges_with_long_heads() {
     }
     assert_eq!(s.stats().truncated, truncated);
 }
+
+/// A content may hold requests, and its framing may be odd in every way: what is kept of it has a bound.
+#[test]
+fn long_contents_full_of_requests_in_odd_framing() {
+    // Its head, 8 KiB of its content, four requests of a kilobyte and the line that is coming, its finding.
+    const EACH: isize = 40 << 10;
+    // What is compared with what goes out.
+    const CONTENTS: isize = 4 * MIB;
+    let mut s = Scene::new();
+    let before = held();
+    let line = format!("GET /{} HTTP/1.1\r\nX: y\r\n", "a".repeat(900));
+    let lengths: String = (0..200).map(|n| format!("Content-Length: {n}\r\n")).collect();
+    let head = format!("POST /a HTTP/1.1\r\n{lengths}Transfer-Encoding : chunked\r\n\r\n");
+    let mut ends: Vec<_> = (0..100).map(end).collect();
+    for end in &mut ends {
+        s.tell(&end.state(s.time_ns, S, tcp_state::SYN_RECV, tcp_state::ESTABLISHED));
+        moves(&mut s, end, direction::RECEIVE, &head);
+        for _ in 0..1000 {
+            moves(&mut s, end, direction::RECEIVE, &format!("{:x};x\n{line}\n", line.len()));
+        }
+    }
+    let most = held() - before;
+    assert!(most < CONTENTS + ends.len() as isize * EACH, "{most} of {} bytes", 100_000 * line.len());
+}

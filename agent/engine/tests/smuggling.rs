@@ -47,6 +47,26 @@ fn play(s: &mut Scene, conn: Conn, ops: &[Op]) {
     }
 }
 
+#[test]
+fn a_long_content_in_a_thousand_segments() {
+    let padding = "a line of the long content\n".repeat(40_000);
+    let sent =
+        format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n{padding}{EVIL}", padding.len() + EVIL.len());
+    for answers in [&[OK][..], &[OK, OK]] {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        for segment in sent.as_bytes().chunks(sent.len() / 1000) {
+            s.recv(S, conn, Server, std::str::from_utf8(segment).unwrap());
+        }
+        answers.iter().for_each(|answer| s.send(S, conn, Server, answer));
+        s.wait(5_000);
+        s.finish();
+        let confirmed =
+            "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+        assert_eq!(s.findings(), if answers.len() == 2 { vec![confirmed] } else { vec![] });
+    }
+}
+
 /// The findings about what a server does on a connection seen from its start.
 fn server(ops: &[Op]) -> Vec<String> {
     let mut s = Scene::new();
@@ -69,6 +89,8 @@ const CL_TE: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding
 /// Content-Length covers the size of the first chunk alone; the coding is none that RFC 9112 knows.
 const TE_CL: &str = "POST /a HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\n26\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n\r\n0\r\n\r\n";
 const ODD_NAME: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding\u{85}: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+/// For who does not know the coding, the content is not there.
+const TE0: &str = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n26\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n\r\n0\r\n\r\n";
 /// The next request's first line becomes part of a field.
 const PREFIX: &str = "POST /a HTTP/1.1\r\nContent-Length: 25\r\n\r\nGET /admin HTTP/1.1\r\nX: y";
 const HALF: &str = "HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -127,6 +149,22 @@ fn what_is_served_though_nobody_framed_it() {
         (
             "an informational answer between",
             &[Recv(CL0), Send(OK), Send("HTTP/1.1 103 Early Hints\r\n\r\n"), Send(OK)],
+            &confirmed,
+        ),
+        ("chunks left unread", &[Recv(TE0), Send(OK), Send(OK)], &confirmed),
+        (
+            "behind HEAD, 204 and 304",
+            &[
+                Recv("HEAD /x HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+                Recv("GET /x HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 204 No Content\r\n\r\n"),
+                Recv("GET /x HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+                Recv(CL0),
+                Send("HTTP/1.1 204 No Content\r\n\r\n"),
+                Send(OK),
+            ],
             &confirmed,
         ),
         ("refused", &[Recv(CL0), Send(OK), Send(BAD)], &probable),
@@ -454,6 +492,32 @@ fn what_only_looks_like_it() {
                 Recv("POST /a HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"),
                 Send("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
                 Recv(EVIL),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "too large, which is said before the content came",
+            &[
+                Recv(HEAD_OF_CL0),
+                Send("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+                Recv(EVIL),
+                Reset,
+            ],
+            &[content],
+        ),
+        (
+            "no content for 204",
+            &[Recv(CL0), Send("HTTP/1.1 204 No Content\r\n\r\n"), Recv(NEXT), Send(OK)],
+            &[content],
+        ),
+        (
+            "what passes a tunnel",
+            &[
+                Recv("CONNECT h:80 HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\n\r\n"),
+                Recv(CL0),
+                Send(OK),
                 Send(OK),
             ],
             &[],

@@ -262,3 +262,81 @@ fn an_answer_that_is_never_delivered() {
     delivered.delivers(OK);
     assert!(suspicious(end(delivered)), "two requests, two answers");
 }
+
+/// One request in, several out: each is a send of its own, with an answer of its own.
+#[test]
+fn one_in_and_several_out_is_usual() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    let begins = "http.ambiguous_framing suspicious: the content of POST /a begins with a request";
+    let quiet = |found: Vec<String>, name: &str| {
+        assert!(found.iter().all(|finding| finding == begins), "{name}: {found:?}");
+    };
+    let asked = |chain: &mut Chain, request: &str| {
+        chain.asks(request);
+        chain.answers(OK);
+    };
+
+    let mut chain = Chain::new(&post);
+    ["/auth", "/part/1", "/part/2"].iter().for_each(|path| asked(&mut chain, &get(path)));
+    asked(&mut chain, &post);
+    asked(&mut chain, &get("/log"));
+    chain.delivers(OK);
+    quiet(chain.findings(), "subrequests, includes, aggregation");
+
+    let mut chain = Chain::new(&post);
+    let mirror = chain.s.connect(F, 82);
+    chain.asks(&post);
+    chain.s.pass((F, Client), S, mirror, &post);
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.pass((S, Server), F, mirror, OK);
+    quiet(chain.findings(), "mirror");
+
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.s.shut(S, chain.upstream, Server);
+    chain.s.eof(F, chain.upstream, Client);
+    let again = chain.s.connect(F, 82);
+    chain.s.pass((F, Client), S, again, &post);
+    chain.s.pass((S, Server), F, again, OK);
+    chain.delivers(OK);
+    quiet(chain.findings(), "a retry elsewhere");
+
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.answers(&answer(503, ""));
+    asked(&mut chain, &post);
+    chain.delivers(OK);
+    quiet(chain.findings(), "a retry on the same connection");
+
+    let mut chain = Chain::new(&get("/x"));
+    asked(&mut chain, &get("/x"));
+    chain.delivers(OK);
+    (0..3).for_each(|_| asked(&mut chain, &get("/health")));
+    quiet(chain.findings(), "health checks");
+}
+
+/// RFC 9110, 10.1.1: a final answer instead of 100. Who sends the content all the same gives a server that dropped it
+/// a request.
+#[test]
+fn content_behind_an_early_answer() {
+    let head = format!(
+        "POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        EVIL.len()
+    );
+    let run = |second: &str| {
+        let mut chain = Chain::new(&head);
+        chain.asks(&head);
+        chain.s.send(S, chain.upstream, Server, OK);
+        chain.s.recv(F, chain.inbound, Server, EVIL);
+        chain.s.recv(F, chain.upstream, Client, OK);
+        chain.asks(EVIL);
+        chain.answers(second);
+        chain.delivers(OK);
+        chain.findings()
+    };
+    let served = run(OK);
+    assert!(served.iter().any(|finding| finding.contains("http.request_smuggling confirmed")), "{served:?}");
+    let refused = run(&answer(400, ""));
+    assert!(refused.iter().all(|finding| finding.contains(" suspicious: ")), "{refused:?}");
+}
