@@ -340,3 +340,61 @@ fn content_behind_an_early_answer() {
     let refused = run(&answer(400, ""));
     assert!(refused.iter().all(|finding| finding.contains(" suspicious: ")), "{refused:?}");
 }
+
+/// Every oddity of a head that lets two readers go by different framings, each in the place of front and back end.
+#[test]
+fn heads_have_more_than_one_reading() {
+    let inner = format!("{LAST_CHUNK}{EVIL}");
+    let all = inner.len();
+    let cases = [
+        ("length and coding", format!("Content-Length: {all}\r\nTransfer-Encoding: chunked\r\n")),
+        ("coding and length", format!("Transfer-Encoding: chunked\r\nContent-Length: {all}\r\n")),
+        ("a space behind a name", format!("Content-Length: {all}\r\nTransfer-Encoding : chunked\r\n")),
+        ("a tab behind a name", format!("Content-Length: {all}\r\nTransfer-Encoding\t: chunked\r\n")),
+        ("0x85 behind a name", format!("Content-Length: {all}\r\nTransfer-Encoding\u{85}: chunked\r\n")),
+        ("a control before a name", format!("Content-Length: {all}\r\n\u{1}Transfer-Encoding: chunked\r\n")),
+        ("_ for -", format!("Content-Length: {all}\r\nX\u{0}: y\r\nTransfer_Encoding: chunked\r\n")),
+        ("a bare LF", format!("Content-Length: {all}\r\nX: y\nTransfer-Encoding: chunked\r\n")),
+        ("a bare CR", format!("Content-Length: {all}\r\nX: y\rTransfer-Encoding: chunked\r\n")),
+        ("a fold", format!("Content-Length: {all}\r\nTransfer-Encoding:\r\n chunked\r\n")),
+        ("a fold of another", format!("Content-Length: {all}\r\nX: y\r\n Transfer-Encoding: chunked\r\n")),
+        ("a space before the first", format!(" Transfer-Encoding: chunked\r\nContent-Length: {all}\r\n")),
+        ("no colon", format!("Content-Length: {all}\r\nTransfer-Encoding\r\nTransfer-Encoding: chunked\r\n")),
+        ("0x0b before a value", format!("Content-Length: {all}\r\nTransfer-Encoding: \u{b}chunked\r\n")),
+        ("a word before", format!("Content-Length: {all}\r\nTransfer-Encoding: xchunked\r\n")),
+        ("a word behind", format!("Content-Length: {all}\r\nTransfer-Encoding: chunked, identity\r\n")),
+        ("capitals", format!("Content-Length: {all}\r\nTransfer-Encoding: CHUNKED\r\n")),
+        ("quotes", format!("Content-Length: {all}\r\nTransfer-Encoding: \"chunked\"\r\n")),
+        ("twice", format!("Content-Length: {all}\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n")),
+        ("two lengths", format!("Content-Length: {all}\r\nContent-Length: 5\r\n")),
+        ("two lengths, the other way", format!("Content-Length: 5\r\nContent-Length: {all}\r\n")),
+        ("a list of lengths", format!("Content-Length: 5, {all}\r\n")),
+        ("a sign", format!("Content-Length: +{all}\r\n")),
+        ("another base", format!("Content-Length: 0x{all}\r\n")),
+        ("a space within", format!("Content-Length: {all} 5\r\n")),
+        ("nothing but a length", format!("Content-Length: {all}\r\n")),
+    ];
+    const UNREADABLE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (name, fields) in &cases {
+        let sent = format!("POST /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n{inner}");
+        let splits = [sent.len(), sent.len() - all, sent.len() - EVIL.len()];
+        let ways = [sent.as_str(), UNREADABLE].into_iter().flat_map(|way| splits.map(|split| (way, split)));
+        for (inbound, split) in ways {
+            let run = |answers: &str| {
+                let mut chain = Chain::new(inbound);
+                for part in [&sent[..split], &sent[split..]].iter().filter(|part| !part.is_empty()) {
+                    chain.s.send(F, chain.upstream, Client, part);
+                }
+                chain.s.recv(S, chain.upstream, Server, &sent);
+                chain.answers(answers);
+                chain.delivers(OK);
+                chain.findings()
+            };
+            let once = run(OK);
+            assert!(once.iter().all(|f| f.contains(" suspicious: ")), "{name} at {split}: {once:?}");
+            let twice = run(&format!("{OK}{OK}"));
+            let sure = twice.iter().filter(|f| f.starts_with("http.request_smuggling confirmed")).count();
+            assert_eq!((twice.len(), sure), (1, 1), "{name} at {split}: {twice:?}");
+        }
+    }
+}

@@ -137,7 +137,7 @@ impl Conversation {
         let identity = identity(side, peers, place, wire, began);
         let protocol = self.protocol.unwrap_or_default();
         let mut exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
-        exchange.split = self.split(&exchange, op, world);
+        exchange.split = self.split(&exchange, place, op, world);
         let node =
             world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
         self.current = node;

@@ -8,6 +8,7 @@ use super::Conversation;
 use crate::{
     detect::smuggling,
     exchange::{Contested, Problem, Side},
+    finding::Confidence,
     graph::NodeId,
     world::{Op, World},
 };
@@ -15,7 +16,7 @@ use crate::{
 impl Conversation {
     /// A back end answers a request of which it is not known whether its sender took it for one: remembers what it
     /// would mean if the answer is not delivered.
-    pub(super) fn await_delivery(&self, node: NodeId, status: u16, op: Op, world: &mut World) {
+    pub(super) fn await_delivery(&mut self, node: NodeId, status: u16, op: Op, world: &mut World) {
         if self.side != Some(Side::Server) {
             return;
         }
@@ -24,12 +25,22 @@ impl Conversation {
         let own = |node: NodeId| graph.get(node)?.partner;
         let mut carriers = self.ledger.carriers.iter();
         let carrier = carriers.find(|carrier| carrier.node.and_then(own) == Some(contested.carrier));
-        let (Some(carrier), Some(inbound)) = (carrier, came_in(sent, world)) else { return };
+        let Some(carrier) = carrier else { return };
         let Some(exchange) = world.graph.get(node).and_then(|node| node.exchange()) else { return };
         let name = smuggling::name(exchange);
-        let case = smuggling::swallowed(carrier, contested, name, status, op, world);
-        if let Some(exchange) = world.graph.exchange_mut(inbound) {
-            exchange.undelivered = Some(Box::new(case));
+        let mut case = smuggling::swallowed(carrier, contested, name, status, op, world);
+        match came_in(sent, world) {
+            Some(inbound) => {
+                if let Some(exchange) = world.graph.exchange_mut(inbound) {
+                    exchange.undelivered = Some(Box::new(case));
+                }
+            }
+            // It cannot be seen what is delivered; hardly any front end sends one behind the other.
+            None if is_unreadable(sent, world) => {
+                case.confidence = case.confidence.min(Confidence::Probable);
+                self.found(case, world);
+            }
+            None => {}
         }
     }
 
@@ -54,6 +65,11 @@ fn contested(node: NodeId, world: &World) -> Option<(NodeId, Contested)> {
     let exchange = world.graph.get(sent)?.exchange()?;
     let contested = exchange.contested.filter(|contested| !contested.whole && exchange.split.is_none())?;
     Some((sent, contested))
+}
+
+/// Whether what comes in at the end that sent this cannot be read.
+fn is_unreadable(sent: NodeId, world: &World) -> bool {
+    world.graph.get(sent).is_some_and(|call| world.tasks.serves_unreadable(call.pid))
 }
 
 /// The request that came in which a call passes on: one that is content in some reading, too.

@@ -14,7 +14,7 @@ const MAX_INBOUND: usize = 64;
 
 impl Conversation {
     /// A request is sent: is it one that came in within another?
-    pub(super) fn split(&self, exchange: &Exchange, op: Op, world: &World) -> Option<Split> {
+    pub(super) fn split(&self, exchange: &Exchange, place: u64, op: Op, world: &World) -> Option<Split> {
         if self.side != Some(Side::Client) {
             return None;
         }
@@ -41,7 +41,10 @@ impl Conversation {
         let before = self.open.back().map(|open| open.asked);
         let at_once = before == Some(op)
             || before.is_some_and(|before| before.tid == op.tid) && !smuggling::is_of_the_same_hand(pair);
+        // Where the framing is odd, its readings decide.
+        let contested = || self.ledger.carriers.iter().any(|carrier| carrier.takes_in(place));
         let hidden = way == Way::Behind && !readable && at_once && world.tasks.serves_unreadable(op.pid);
+        let hidden = hidden && !contested();
         hidden.then_some(Split { way, first, inbound: None })
     }
 

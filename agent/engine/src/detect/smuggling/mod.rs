@@ -10,15 +10,17 @@
 //! | a final response begins though every request has its own | confirmed |
 //! | a status line among the fields of a response to a carrier | confirmed |
 //! | an answer to a request that is content in another reading, which ends where the sender had stopped | confirmed |
-//! | a request sent behind another, whose line stands in the request that both are for | suspicious, confirmed once it is served |
+//! | the same wherever that ends, when the front end never delivers the answer | confirmed, probable where what came in could not be read |
+//! | a request sent behind another, whose line stands, in whatever code, in the request that both are for | suspicious, confirmed once it is served |
 //! | a request sent behind another where what came in could not be read | suspicious, probable once it is served |
 //! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
+//! | a content ends within a request, and the next answer names that one's target, not its own | probable |
 //! | an upgrade was refused, and the next request passes a front end, that rewrites heads, as it came | probable |
 //! | an upgrade to h2c that passed a front end | probable |
 //! | a 400, 414, 431, 501 or 505 though every request has its answer, and a content that holds a request | probable |
 //! | framing that can be read in more than one way | suspicious |
 //!
-//! What was lost lowers a verdict to suspicious: an answer may be that to a request whose record is missing.
+//! What was lost or not seen lowers a verdict to suspicious: an answer may be that to a request whose record is missing.
 
 mod ambiguous;
 mod carrier;
