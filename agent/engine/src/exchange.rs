@@ -165,6 +165,8 @@ pub struct Exchange {
     pub problem: Option<Problem>,
     /// Whether it came inside of another request.
     pub smuggled: bool,
+    /// Whether it came on a connection on which one was smuggled before: its answer may be another's.
+    pub hit: bool,
     /// It was sent without having come in as one, as it seems.
     pub split: Option<Split>,
     /// The one whose content it is in another reading of that.
@@ -191,6 +193,7 @@ impl Exchange {
             endpoints,
             problem: None,
             smuggled: false,
+            hit: false,
             split: None,
             contested: None,
             undelivered: None,

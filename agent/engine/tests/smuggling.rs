@@ -700,6 +700,35 @@ fn a_front_end_that_is_seen_alone_reads_more_answers_than_it_asked_for() {
 }
 
 #[test]
+fn who_comes_later_on_the_connection_may_have_been_hit() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, CL0);
+    s.send(S, conn, Server, &format!("{OK}{OK}"));
+    for n in 0..12 {
+        s.recv(S, conn, Server, &get(&format!("/later/{n}")));
+        s.send(S, conn, Server, OK);
+        // Some come long after the finding has left.
+        s.wait(1_000);
+    }
+    s.wait(5_000);
+    let hit = |span: &&&tracer_engine::Span| scene::text(span, "tracer.smuggling.hit").is_some();
+    assert_eq!(s.spans().iter().filter(hit).count(), 8);
+    let [finding] = s.found()[..] else { panic!("{:?}", s.findings()) };
+    let fact = "GET /later/0 came later on the same connection: it may have got the answer of another";
+    assert!(finding.evidence.iter().any(|evidence| evidence.text == fact), "{:?}", finding.evidence);
+
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, CL0);
+    s.send(S, conn, Server, OK);
+    s.recv(S, conn, Server, &get("/later"));
+    s.send(S, conn, Server, OK);
+    s.wait(5_000);
+    assert_eq!(s.spans().iter().filter(hit).count(), 0);
+}
+
+#[test]
 fn an_upgrade_is_a_way_past_the_front_end() {
     let upgrade = |protocol: &str, own: &str| {
         format!("GET /a HTTP/1.1\r\n{own}Upgrade: {protocol}\r\nConnection: Upgrade\r\n\r\n")

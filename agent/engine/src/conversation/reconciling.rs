@@ -15,8 +15,9 @@ use crate::{
 
 /// Longest line of a request within a content that an exchange keeps, in bytes.
 const MAX_LINE: usize = 256;
-/// Most later requests that are told as possibly hit.
-const MAX_HIT: u8 = 5;
+/// Most later requests that are told as possibly hit: front ends close a connection that is out of step, at the
+/// latest when they find an answer too many on it.
+const MAX_HIT: u8 = 8;
 
 impl Conversation {
     /// A request has its head: takes note if it may carry another.
@@ -30,11 +31,12 @@ impl Conversation {
     ) {
         let exchange = node.and_then(|node| world.graph.get(node)).and_then(|node| node.exchange());
         let carrier = exchange.and_then(|exchange| Carrier::of(exchange, node, first, world.stats.lost));
-        if let Some((case, told)) = &mut self.ledger.case
-            && *told < MAX_HIT
-            && let Some(exchange) = exchange
+        let known = self.ledger.case.as_mut().filter(|(case, _)| case.confidence > Confidence::Suspicious);
+        if let Some((case, told)) = known.filter(|(_, told)| *told < MAX_HIT)
+            && let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node))
         {
             *told += 1;
+            exchange.hit = true;
             let text = smuggling::hit(exchange);
             world.cases.append(case.rule, case.subject, (first.time, text));
         }

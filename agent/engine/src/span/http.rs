@@ -65,6 +65,9 @@ pub fn exchange(exchange: &Exchange) -> Content {
     if exchange.smuggled {
         attributes.push(("tracer.smuggled", Value::Bool(true)));
     }
+    if exchange.hit {
+        attributes.push(("tracer.smuggling.hit", Value::Bool(true)));
+    }
     if let Some(agent) = exchange.request.field("user-agent") {
         attributes.push(("user_agent.original", text(agent)));
     }

@@ -28,6 +28,7 @@ mod decoded;
 mod hidden;
 mod reading;
 mod report;
+mod request_line;
 mod split;
 mod swapped;
 mod words;
