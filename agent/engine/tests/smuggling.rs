@@ -86,6 +86,7 @@ const HEAD_OF_CL0: &str = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 38\r\n
 const EVIL: &str = "GET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
 /// Content-Length covers all of it; the chunked coding ends before the second request.
 const CL_TE: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
+const CL_TE_FORWARDED: &str = "POST /a HTTP/1.1\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Length: 43\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
 /// Content-Length covers the size of the first chunk alone; the coding is none that RFC 9112 knows.
 const TE_CL: &str = "POST /a HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\n26\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n\r\n0\r\n\r\n";
 const ODD_NAME: &str = "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding\u{85}: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: lab.loc\r\n\r\n";
@@ -143,6 +144,11 @@ fn what_is_served_though_nobody_framed_it() {
             &["http.request_smuggling probable: POST /a carried GET /admin, which was answered 200"],
         ),
         ("length over coding", &[Recv(CL_TE), Send(OK), Send(OK)], &suspicious),
+        (
+            "length over coding, behind a front end elsewhere",
+            &[Recv(CL_TE_FORWARDED), Send(OK), Send(OK)],
+            &["http.request_smuggling probable: POST /a carried GET /admin, which was answered 200"],
+        ),
         ("length over coding in a hundred segments", &[Trickle(CL_TE), Send(OK), Send(OK)], &suspicious),
         ("coding over length", &[Recv(TE_CL), Send(OK), Send(OK)], &confirmed),
         ("a name that one strips", &[Recv(ODD_NAME), Send(OK), Send(OK)], &confirmed),

@@ -398,3 +398,18 @@ fn heads_have_more_than_one_reading() {
         }
     }
 }
+
+#[test]
+fn a_finding_says_whether_what_came_in_could_be_read() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    for (inbound, readable) in [(post.as_str(), true), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)] {
+        let mut chain = Chain::new(inbound);
+        chain.asks(&post);
+        chain.answers(&format!("{OK}{OK}"));
+        chain.s.wait(5_000);
+        let [finding] = chain.s.found()[..] else { panic!("{:?}", chain.s.findings()) };
+        assert_eq!(finding.confidence.name(), "confirmed");
+        let says = finding.attributes.iter().find(|(key, _)| *key == "tracer.smuggling.inbound_readable");
+        assert_eq!(says.map(|(_, value)| value), Some(&tracer_engine::Value::Bool(readable)), "{inbound}");
+    }
+}

@@ -26,9 +26,8 @@ impl Conversation {
         let mut carriers = self.ledger.carriers.iter();
         let carrier = carriers.find(|carrier| carrier.node.and_then(own) == Some(contested.carrier));
         let Some(carrier) = carrier else { return };
-        let Some(exchange) = world.graph.get(node).and_then(|node| node.exchange()) else { return };
-        let name = smuggling::name(exchange);
-        let mut case = smuggling::swallowed(carrier, contested, name, status, op, world);
+        let Some(request) = world.graph.get(node).and_then(|node| node.exchange()).cloned() else { return };
+        let mut case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         match came_in(sent, world) {
             Some(inbound) => {
                 if let Some(exchange) = world.graph.exchange_mut(inbound) {

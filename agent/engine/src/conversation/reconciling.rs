@@ -110,8 +110,8 @@ impl Conversation {
     /// A request that is answered may be content for another reader.
     fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<Case> {
         let (carrier, contested) = self.swallowing(node, world)?;
-        let name = smuggling::name(world.graph.get(node)?.exchange()?);
-        let case = smuggling::swallowed(carrier, contested, name, status, op, world);
+        let request = world.graph.get(node)?.exchange()?.clone();
+        let case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         if case.confidence > Confidence::Suspicious
             && let Some(exchange) = world.graph.exchange_mut(node)
         {

@@ -9,7 +9,7 @@ use crate::{
     Time, Value,
     exchange::{Contested, Endpoints, Exchange, Side},
     graph::{Graph, NodeId},
-    http1::{Deviations, Framing},
+    http1::{Deviations, Framing, Head},
     protocol::Protocol,
     world::Op,
 };
@@ -58,6 +58,11 @@ pub struct Carrier {
     pub answered: Option<(Time, u16)>,
 }
 
+/// Who a request says that it came on behalf of.
+pub fn forwarded_for(head: &Head) -> Option<&[u8]> {
+    head.field("forwarded").or_else(|| head.field("x-forwarded-for"))
+}
+
 impl Carrier {
     /// A request as one, if it can be one: other protocols than HTTP/1 can be read in one way only.
     pub fn of(exchange: &Exchange, node: Option<NodeId>, op: Op, lost: u64) -> Option<Self> {
@@ -78,7 +83,7 @@ impl Carrier {
             op,
             method: method.to_owned(),
             target: without_secrets(&text(target)),
-            forwarded_for: head.field("forwarded").or_else(|| head.field("x-forwarded-for")).map(text),
+            forwarded_for: forwarded_for(head).map(text),
             endpoints: exchange.endpoints.clone(),
             framing: head.framing(),
             deviations: head.deviations(),

@@ -2,6 +2,7 @@
 
 use super::{
     Carrier,
+    carrier::forwarded_for,
     words::{
         by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
     },
@@ -113,24 +114,31 @@ pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut Wo
     case
 }
 
-/// A request, of this method and target, was answered that is content of the carrier in another reading.
+/// A request was answered that is content of the carrier in another reading.
 pub fn swallowed(
     carrier: &Carrier,
     contested: Contested,
-    (method, target): (String, String),
+    request: &Exchange,
     status: u16,
     op: Op,
     world: &mut World,
 ) -> Case {
-    // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice.
+    let (method, target) = super::name(request);
+    // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice. One that is
+    // elsewhere leaves his mark on what he takes for a request.
     let fronted = carrier.node.is_some_and(|node| is_passed_on(node, world));
-    let confidence = if fronted && !refuses(status) { Confidence::Confirmed } else { Confidence::Suspicious };
+    let marked = carrier.forwarded_for.is_some() && forwarded_for(&request.request).is_none();
+    let confidence = match (fronted, marked) {
+        _ if refuses(status) => Confidence::Suspicious,
+        (true, _) => Confidence::Confirmed,
+        (false, true) => Confidence::Probable,
+        (false, false) => Confidence::Suspicious,
+    };
     let title = format!("{} carried {method} {target}, which was answered {status}", carrier.name());
     let mut case = case(carrier, confidence, title, op, world);
-    let read = format!(
-        "read by {}, the message ends where its sender stopped, and holds {method} {target}",
-        by_reader(contested.framing, contested.leniency)
-    );
+    let end = if contested.whole { "ends where its sender stopped" } else { "goes on" };
+    let by_other = by_reader(contested.framing, contested.leniency);
+    let read = format!("read by {by_other}, the message {end}, and holds {method} {target}");
     let answer = format!("the answer {status} shows that it was read by {}", by(carrier.framing));
     case.facts.extend([(op.time, read), (op.time, answer)]);
     case.attributes.retain(|(key, _)| *key != "tracer.smuggling.technique");
