@@ -413,3 +413,26 @@ fn a_finding_says_whether_what_came_in_could_be_read() {
         assert_eq!(says.map(|(_, value)| value), Some(&tracer_engine::Value::Bool(readable)), "{inbound}");
     }
 }
+
+/// The verdict comes with a later request, when the spans of the attack have left: it still names the attacker.
+#[test]
+fn a_late_verdict_knows_where_the_carrier_came_from() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.wait(5_000);
+    let victim = chain.s.accept(80);
+    chain.s.recv(F, victim, Server, &get("/victim"));
+    chain.asks(&get("/victim"));
+    chain.answers(&format!("{OK}{OK}"));
+    chain.s.send(F, victim, Server, OK);
+    chain.s.wait(5_000);
+    let findings = chain.s.found();
+    let finding =
+        findings.iter().find(|finding| finding.rule == "http.request_smuggling").expect("it is found");
+    assert_eq!(finding.confidence.name(), "confirmed");
+    let came_in = |text: &str| text.starts_with("one request came in, POST /a from 127.0.0.1:");
+    assert!(finding.evidence.iter().any(|evidence| came_in(&evidence.text)), "{:?}", finding.evidence);
+}

@@ -95,8 +95,7 @@ impl Conversation {
         self.upgraded(node, status, op, world);
         let carrier = self.ledger.carriers.iter_mut().find(|carrier| carrier.node == Some(node));
         if let Some(carrier) = carrier {
-            carrier.answered = Some((op.time, status));
-            carrier.meets(&world.graph);
+            carrier.answer_begins(op.time, status, world);
         }
         match self.in_other_reading(node, status, op, world) {
             Some(case) => self.found(case, world),

@@ -32,9 +32,11 @@ impl Conversation {
         let Some(swapped) = self.ledger.swapped.take() else { return };
         let node = self.open.front().and_then(|open| open.node);
         let carrier = self.ledger.carriers.iter().find(|carrier| carrier.next == node);
-        if let Some((carrier, instead_of)) = carrier.zip(swapped.instead_of()) {
-            let case = smuggling::swapped(carrier, instead_of, swapped.status, op, world);
-            self.found(case, world);
+        let Some((carrier, instead_of)) = carrier.zip(swapped.instead_of()) else { return };
+        let case = smuggling::swapped(carrier, instead_of, swapped.status, op, world);
+        self.found(case, world);
+        if let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node)) {
+            exchange.hit = true;
         }
     }
 }

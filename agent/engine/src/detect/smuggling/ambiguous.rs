@@ -1,6 +1,6 @@
 //! Framing that readers may take differently: a lesser rule, of what attacks are made of.
 
-use super::{Carrier, reading::AMBIGUOUS, report::inbound, words};
+use super::{Carrier, origin::inbound, reading::AMBIGUOUS, words};
 use crate::{
     Value,
     exchange::Side,

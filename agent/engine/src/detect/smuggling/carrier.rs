@@ -1,6 +1,7 @@
 //! Requests that may carry another one: those with content, and those whose framing is odd.
 
 use super::{
+    Origin,
     hidden::{Hidden, Scanner},
     reading::Reading,
     words::without_secrets,
@@ -11,7 +12,7 @@ use crate::{
     graph::{Graph, NodeId},
     http1::{Deviations, Framing, Head},
     protocol::Protocol,
-    world::Op,
+    world::{Op, World},
 };
 
 /// Longest target that is kept, in bytes.
@@ -50,6 +51,8 @@ pub struct Carrier {
     pub missing: u64,
     /// Whether the other end of the connection is seen too: what happens there is told there.
     pub joined: bool,
+    /// Where it came from, once it was answered.
+    pub origin: Option<Origin>,
     /// How many of the requests in its content were answered.
     pub served: usize,
     /// The first request behind it, if its content ends within one.
@@ -93,10 +96,21 @@ impl Carrier {
             lost,
             missing: 0,
             joined: false,
+            origin: None,
             served: 0,
             next: None,
             answered: None,
         })
+    }
+
+    /// Its answer begins, with this status.
+    pub fn answer_begins(&mut self, at: Time, status: u16, world: &mut World) {
+        self.answered = Some((at, status));
+        self.meets(&world.graph);
+        // Of most there will never be a word to say.
+        if self.suspicion() != (false, false) {
+            self.origin = self.node.and_then(|node| Origin::of(node, world));
+        }
     }
 
     /// Sees whether the other end of the connection is known by now.

@@ -26,6 +26,7 @@ mod ambiguous;
 mod carrier;
 mod decoded;
 mod hidden;
+mod origin;
 mod reading;
 mod report;
 mod request_line;
@@ -35,6 +36,7 @@ mod words;
 
 pub use ambiguous::{Ambiguities, ambiguous, explains};
 pub use carrier::Carrier;
+pub use origin::Origin;
 pub use reading::is_ambiguous;
 pub use report::{
     Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,

@@ -1,7 +1,7 @@
 //! What an answer says of the request that may have carried another one.
 
 use super::{
-    Carrier,
+    Carrier, Origin,
     carrier::forwarded_for,
     words::{
         by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
@@ -11,7 +11,6 @@ use crate::{
     Time, Value,
     exchange::{Contested, Endpoints, Exchange, Side},
     finding::{Case, Confidence, Severity, Subject},
-    graph::{Graph, NodeId},
     world::{Op, World},
 };
 
@@ -126,7 +125,7 @@ pub fn swallowed(
     let (method, target) = super::name(request);
     // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice. One that is
     // elsewhere leaves his mark on what he takes for a request.
-    let fronted = carrier.node.is_some_and(|node| is_passed_on(node, world));
+    let fronted = origin(carrier, world).is_some();
     let marked = carrier.forwarded_for.is_some() && forwarded_for(&request.request).is_none();
     let confidence = match (fronted, marked) {
         _ if refuses(status) => Confidence::Suspicious,
@@ -170,6 +169,11 @@ pub fn hit(exchange: &Exchange) -> String {
     format!("{method} {target} came later on the same connection: it may have got the answer of another")
 }
 
+/// Where a carrier came from, as far as that is still known.
+fn origin(carrier: &Carrier, world: &mut World) -> Option<Origin> {
+    carrier.node.and_then(|node| Origin::of(node, world)).or_else(|| carrier.origin.clone())
+}
+
 /// What all findings about a carrier say.
 fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world: &mut World) -> Case {
     let mut attributes = carrier.attributes();
@@ -186,18 +190,19 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
         let names = carrier.deviations.names().map(str::to_owned).collect();
         attributes.push(("tracer.framing.deviations", Value::Strings(names)));
     }
-    let origin = carrier.node.and_then(|node| inbound(node, world));
-    let origin = origin.and_then(|node| world.graph.get(node));
     let mut facts = Vec::new();
-    match origin.and_then(|node| Some((node.start, node.exchange()?))) {
-        Some((start, exchange)) => {
-            client(&exchange.endpoints, &mut attributes);
-            let (method, target) = super::name(exchange);
-            let from = &exchange.endpoints.remote;
-            facts.push((start, format!("one request came in, {method} {target} from {from}")));
+    let origin = origin(carrier, world);
+    match &origin {
+        Some(Origin::Request { start, endpoints, name }) => {
+            client(endpoints, &mut attributes);
+            facts.push((*start, format!("one request came in, {name} from {}", endpoints.remote)));
         }
-        None if carrier.side == Side::Server => client(&carrier.endpoints, &mut attributes),
-        None => {}
+        _ if carrier.side == Side::Server => client(&carrier.endpoints, &mut attributes),
+        _ => {}
+    }
+    if let Some(origin) = origin {
+        let readable = matches!(origin, Origin::Request { .. });
+        attributes.push(("tracer.smuggling.inbound_readable", Value::Bool(readable)));
     }
     facts.extend(carried(carrier, back));
     // What all verdicts rest on: who asked what, and how often.
@@ -214,7 +219,6 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
     }
     let doubt = lost > 0 || carrier.missing > 0;
     let confidence = if doubt { Confidence::Suspicious } else { confidence };
-    attributes.extend(readable(carrier, world));
     Case {
         rule: SMUGGLING,
         subject: carrier.node.map_or(Subject::Other(carrier.op.time.0), Subject::Node),
@@ -226,38 +230,6 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
         attributes,
         facts,
     }
-}
-
-/// The request that came in at the front end for a request at the back end, or for that front end's call.
-pub fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
-    let own = world.graph.get(node)?;
-    let client = match own.exchange()?.side {
-        Side::Server => own.partner?,
-        Side::Client => node,
-    };
-    if world.graph.is_undecided(client) {
-        world.causes.decide(client, &mut world.graph);
-    }
-    world.graph.cause(client).filter(|cause| is_server(*cause, &world.graph))
-}
-
-/// Whether what came in at the front end could be read, where there is one.
-fn readable(carrier: &Carrier, world: &mut World) -> Option<(&'static str, Value)> {
-    let node = carrier.node.filter(|node| is_passed_on(*node, world))?;
-    let readable = inbound(node, world).is_some();
-    Some(("tracer.smuggling.inbound_readable", Value::Bool(readable)))
-}
-
-/// Whether a request came from a process that serves requests itself.
-fn is_passed_on(node: NodeId, world: &mut World) -> bool {
-    let own = world.graph.get(node).filter(|own| own.is_call()).map(|_| node);
-    let client = own.or_else(|| world.graph.get(node)?.partner);
-    let pid = client.and_then(|client| world.graph.get(client)).map(|client| client.pid);
-    inbound(node, world).is_some() || pid.is_some_and(|pid| world.tasks.serves_unreadable(pid))
-}
-
-fn is_server(node: NodeId, graph: &Graph) -> bool {
-    graph.get(node).and_then(|node| node.exchange()).is_some_and(|exchange| exchange.side == Side::Server)
 }
 
 /// What is known of the carrier, as facts.

@@ -1,0 +1,57 @@
+//! Where a carrier came from: what came in at the front end that passed it on.
+
+use super::words;
+use crate::{
+    Time,
+    exchange::{Endpoints, Side},
+    graph::{Graph, NodeId},
+    world::World,
+};
+
+/// See the module. Carriers keep it, since a later request may bring the verdict when the spans have long left.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A request.
+    Request {
+        /// When it came.
+        start: Time,
+        /// On which connection.
+        endpoints: Endpoints,
+        /// Method and target.
+        name: String,
+    },
+    /// Something that could not be read.
+    Unreadable,
+}
+
+impl Origin {
+    /// That of a request at the back end, or of its front end's call; nothing when no front end is known.
+    pub fn of(node: NodeId, world: &mut World) -> Option<Self> {
+        let inbound = inbound(node, world).and_then(|node| world.graph.get(node));
+        if let Some((start, exchange)) = inbound.and_then(|node| Some((node.start, node.exchange()?))) {
+            let (method, target) = words::name(exchange);
+            let endpoints = exchange.endpoints.clone();
+            return Some(Self::Request { start, endpoints, name: format!("{method} {target}") });
+        }
+        let own = world.graph.get(node)?;
+        let client = if own.is_call() { own } else { world.graph.get(own.partner?)? };
+        world.tasks.serves_unreadable(client.pid).then_some(Self::Unreadable)
+    }
+}
+
+/// The request that came in at the front end for a request at the back end, or for that front end's call.
+pub fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
+    let own = world.graph.get(node)?;
+    let client = match own.exchange()?.side {
+        Side::Server => own.partner?,
+        Side::Client => node,
+    };
+    if world.graph.is_undecided(client) {
+        world.causes.decide(client, &mut world.graph);
+    }
+    world.graph.cause(client).filter(|cause| is_server(*cause, &world.graph))
+}
+
+fn is_server(node: NodeId, graph: &Graph) -> bool {
+    graph.get(node).and_then(|node| node.exchange()).is_some_and(|exchange| exchange.side == Side::Server)
+}
