@@ -771,6 +771,33 @@ fn an_upgrade_is_a_way_past_the_front_end() {
 }
 
 #[test]
+fn odd_framing_that_is_the_way_of_all_is_no_flood() {
+    const ODD: &str = "POST /a HTTP/1.1\nContent-Length: 2\r\n\r\nhi";
+    let mut s = Scene::new();
+    for n in 0..200u8 {
+        let conn = s.old(80);
+        s.end_mut(conn, Server).sock.remote = scene::records::mapped([10, 0, 0, n]);
+        s.accepted(conn);
+        for _ in 0..3 {
+            s.recv(S, conn, Server, ODD);
+            s.send(S, conn, Server, OK);
+        }
+    }
+    s.wait(5_000);
+    let found = s.found();
+    let count = |finding: &&tracer_engine::Finding| {
+        let (_, value) =
+            finding.attributes.iter().find(|(key, _)| *key == "tracer.finding.count").expect("it");
+        let tracer_engine::Value::Int(count) = value else { panic!("{value:?}") };
+        *count
+    };
+    assert_eq!(found.len(), 17, "16 clients, and all others as one");
+    assert!(found.iter().all(|finding| finding.rule == "http.ambiguous_framing"));
+    assert_eq!(found.iter().take(16).map(count).collect::<Vec<_>>(), [3; 16]);
+    assert!(found.last().map(count) > Some(3));
+}
+
+#[test]
 fn ten_thousand_requests_and_one_attack() {
     let mut s = Scene::new();
     let conns: Vec<_> = (0..10).map(|_| s.accept(80)).collect();
@@ -794,7 +821,12 @@ fn ten_thousand_requests_and_one_attack() {
     assert_eq!(s.findings(), [expected]);
 }
 
-const PIECES: [&str; 16] = [
+const PIECES: [&str; 21] = [
+    PREFIX,
+    TE0,
+    CL_TE_FORWARDED,
+    "POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx\r\n0x5\r\n",
+    "POST /e HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 38\r\n\r\n",
     CL0,
     HEAD_OF_CL0,
     EVIL,
