@@ -1,9 +1,6 @@
 //! `process.in_request`: a request makes a server launch a program for the first time.
 
-use super::{
-    launched::{Below, Hit, Launched, When},
-    program::is_reconnaissance,
-};
+use super::launched::{Below, Hit, Launched, When};
 use crate::{Confidence, Severity, detect::Seen};
 
 /// Judges a launch.
@@ -13,20 +10,18 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.seen == Seen::Known || launched.below == Below::Same && again {
         return None;
     }
-    let args = launched.image.args.get(1..).unwrap_or_default();
-    // What a program of the application asks is not what the request asked for.
+    // What a program of the application does is not what the request asked for.
     let near = !matches!(launched.below, Below::Deeper { ordered: false });
-    let (severity, what) = if near && is_reconnaissance(launched.program.name, args) {
-        (Severity::High, "a program that tells who runs it and where")
-    } else {
-        (Severity::Low, "a program")
+    let (severity, why) = match launched.is_intruders().filter(|_| near) {
+        Some(why) => (Severity::High, format!("; {why}")),
+        None => (Severity::Low, String::new()),
     };
     Some(Hit {
         rule: "process.in_request",
         severity,
         confidence: if severity == Severity::High { Confidence::Probable } else { Confidence::Suspicious },
         title: format!("ran `{}` for a request", launched.line()),
-        fact: format!("{what} was launched while a request was open"),
+        fact: format!("a program was launched while a request was open{why}"),
         techniques: if severity == Severity::High {
             &["T1505.003", "T1033", "T1082"]
         } else {
@@ -48,6 +43,14 @@ mod tests {
             (scene(&["id"]).with(|l| l.below = Below::Deeper { ordered: true }), Some(High)),
             (scene(&["id"]).with(|l| l.below = Below::Deeper { ordered: false }), Some(Low)),
             (scene(&["uname", "-p"]), Some(Low)),
+            (scene(&["cat", "/etc/passwd"]), Some(High)),
+            (scene(&["nc", "-e", "sh", "h", "1"]), Some(High)),
+            (scene(&["/dev/shm/x", "-q"]), Some(High)),
+            (scene(&["/tmp/x"]), Some(High)),
+            (scene(&["/tmp/app/x"]), Some(Low)),
+            (scene(&["/dev/fd/5"]), Some(High)),
+            (scene(&["/proc/self/exe", "worker"]), Some(Low)),
+            (scene(&["/proc/self/fd/6", "init"]).with(|l| l.itself = true), Some(Low)),
             (scene(&["convert", "a"]), Some(Low)),
             (scene(&["convert", "a"]).with(|l| l.seen = Seen::Known), None),
             (scene(&["id"]).with(|l| l.when = When::Idle(None)), None),

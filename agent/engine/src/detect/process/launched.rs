@@ -2,7 +2,7 @@
 
 use super::{
     command_from_request::Order,
-    program::{OWN_IMAGE, Program},
+    program::{OWN_IMAGE, Program, is_dropped, is_intrusion, is_reconnaissance},
 };
 use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
 use tracer_common::{AF_INET, AF_INET6, Descriptor};
@@ -120,6 +120,20 @@ impl Launched<'_> {
     /// Whether a shell or interpreter was told what to run, by an argument or on its standard input.
     pub fn takes_orders(&self) -> bool {
         self.program.takes_orders() && !self.is_helper()
+    }
+
+    /// Why nobody but an intruder runs it, whatever told it to.
+    pub fn is_intruders(&self) -> Option<&'static str> {
+        let Program { name, args, .. } = self.program;
+        if is_reconnaissance(name, args) {
+            Some("it asks who and where it is")
+        } else if is_intrusion(name, args) {
+            Some("it brings an intruder in")
+        } else if is_dropped(&self.image.file) && !self.itself {
+            Some("its file lies where no application has its own")
+        } else {
+            None
+        }
     }
 
     /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches

@@ -16,6 +16,7 @@ mod launched;
 mod launches;
 mod names;
 mod network;
+mod orders;
 mod preload;
 mod program;
 mod pty_shell;
@@ -24,6 +25,7 @@ mod requests;
 mod said;
 mod shell;
 mod shell_in_request;
+mod told;
 mod without_request;
 
 use crate::{

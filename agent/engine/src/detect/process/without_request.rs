@@ -2,8 +2,7 @@
 
 use super::{
     launched::{Below, Hit, Launched, When},
-    program::is_reconnaissance,
-    shell_in_request,
+    orders::told,
 };
 use crate::{Confidence, Severity, detect::Seen};
 
@@ -13,36 +12,29 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.below == Below::Same || launched.is_server_again() || launched.is_helper() {
         return None;
     }
-    let args = launched.image.args.get(1..).unwrap_or_default();
-    let severity = if launched.takes_orders() || is_reconnaissance(launched.program.name, args) {
-        Severity::High
-    } else {
-        Severity::Medium
+    let (told, why) = match launched.is_intruders() {
+        Some(why) => (Severity::High, Some(why)),
+        None => told(launched.program.kind).map_or((Severity::Medium, None), |(told, why)| (told, Some(why))),
     };
-    // What a server does since before anyone could ask it for anything, nobody asked it for. And where requests
-    // come that cannot be read, one of them may be open.
+    // What a server does since before anyone could ask it for anything, nobody asked it for.
     let severity = match () {
         () if launched.seen == Seen::Known || launched.since_start => Severity::Low,
-        () if launched.unreadable => {
-            let told =
-                shell_in_request::told(launched.program.kind).map_or(Severity::Medium, |(told, _)| told);
-            severity.min(told)
-        }
-        () if matches!(launched.below, Below::Deeper { ordered: false }) => severity.min(Severity::Medium),
-        () => severity,
+        () if matches!(launched.below, Below::Deeper { ordered: false }) => told.min(Severity::Medium),
+        () => told,
     };
     let ago = match since {
         Some(ms) => format!("the last one was answered {} before", duration(ms)),
         None => "none was answered yet".to_owned(),
     };
     let unread = if launched.unreadable { "; it also serves connections that cannot be read" } else { "" };
+    let why = why.map_or_else(String::new, |why| format!("; {why}"));
     let start = if launched.since_start { "; it did so before its first request, too" } else { "" };
     Some(Hit {
         rule: "process.without_request",
         severity,
         confidence: if severity >= Severity::High { Confidence::Probable } else { Confidence::Suspicious },
         title: format!("ran `{}` though no request asked for it", launched.line()),
-        fact: format!("no request was open when it was forked; {ago}{start}{unread}"),
+        fact: format!("no request was open when it was forked; {ago}{why}{start}{unread}"),
         techniques: &["T1505.003", "T1053"],
     })
 }
@@ -66,10 +58,15 @@ mod tests {
         let cases = [
             (scene(&["sh", "-c", "touch x"]).with(idle), Some(High)),
             (scene(&["id"]).with(idle), Some(High)),
+            (scene(&["cat", "/etc/passwd"]).with(idle), Some(High)),
+            (scene(&["/dev/shm/x"]).with(idle), Some(High)),
+            (scene(&["sh", "-c", "/usr/sbin/sendmail -t -i"]).with(idle), Some(Medium)),
             (scene(&["git", "--version"]).with(idle), Some(Medium)),
             (scene(&["python3", "/srv/job.py"]).with(idle), Some(Medium)),
             (
-                scene(&["sh", "-c", "x"]).with(|l| (l.when, l.unreadable) = (When::Idle(None), true)),
+                scene(&["sh", "-c", "id"]).with(|l| {
+                    (l.when, l.below) = (When::Idle(None), Below::Deeper { ordered: false });
+                }),
                 Some(Medium),
             ),
             (
@@ -87,6 +84,6 @@ mod tests {
             assert_eq!(case.severity(judge), severity, "{:?}", case.image.args);
         }
         let fact = scene(&["id"]).with(idle).judge(judge).expect("it fires").fact;
-        assert!(fact.ends_with("answered 1.2 s before"), "{fact}");
+        assert!(fact.ends_with("answered 1.2 s before; it asks who and where it is"), "{fact}");
     }
 }

