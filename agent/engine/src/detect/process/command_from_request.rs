@@ -4,15 +4,20 @@
 //! or as the program itself it is an order, whoever meant to take it.
 
 use super::{
+    launched::Below,
     launched::{Hit, Launched},
-    program::{Program, Told},
-    said::{Place, Said},
+    program::{Kind, Program, Told},
+    said::{self, Place},
     shell::Script,
 };
-use crate::{Confidence, Severity, launch::Image};
+use crate::{Confidence, Severity, exchange::Exchange, launch::Image};
+use std::cell::OnceCell;
+use tracer_common::exec_flag;
 
 /// Fewest bytes that are compared.
 const MIN_TEXT: usize = 2;
+/// Fewest bytes of a command with characters of the shell's that nobody writes by chance.
+const MIN_LOUD: usize = 8;
 /// What a text of a request says for being the cause of what it names, in bits: some for where it stands, some
 /// for each byte.
 const BITS: (f64, f64, f64) = (6.0, 2.0, 40.0);
@@ -43,105 +48,147 @@ pub enum Part {
     Program,
 }
 
-/// The text that says most of what an image runs.
-pub fn order(said: &[Said], image: &Image) -> Option<Order> {
-    let program = Program::of(image);
-    let found = said.iter().filter_map(|said| {
-        let part = part(said, &program, image)?;
-        let bits = BITS.0 + BITS.1 * said.text.len().min(image.args.iter().map(String::len).sum()) as f64;
-        Some(Order { place: said.place, part, text: said.text.clone(), bits: bits.min(BITS.2) })
-    });
-    // Of several that say the same the shortest holds the least besides.
-    let better = |next: &Order, best: &Order| {
-        next.bits > best.bits || next.bits == best.bits && next.text.len() < best.text.len()
-    };
-    found.reduce(|best, next| if better(&next, &best) { next } else { best })
+/// The text of a request that says most of what an image runs.
+pub fn order(exchange: &Exchange, image: &Image) -> Option<Order> {
+    let mut ordered = Ordered::of(image);
+    said::each(exchange, &mut |place, text| ordered.compare(place, text));
+    ordered.best
 }
 
-fn part(said: &Said, program: &Program<'_>, image: &Image) -> Option<Part> {
-    if said.text.len() < MIN_TEXT || !said.text.contains(|c: char| c.is_alphanumeric()) {
-        return None;
-    }
-    match program.text() {
-        Some(text) => in_text(said, text.trim(), program),
-        None => in_arguments(said, program, image),
-    }
+/// An image, and the text that says most of what it runs.
+struct Ordered<'a> {
+    image: &'a Image,
+    program: Program<'a>,
+    /// Bytes of its arguments.
+    len: usize,
+    script: OnceCell<Script>,
+    best: Option<Order>,
 }
 
-/// Of a shell or interpreter with a text to run.
-fn in_text(said: &Said, text: &str, program: &Program<'_>) -> Option<Part> {
-    if text.len() < MIN_TEXT {
-        return None;
+impl<'a> Ordered<'a> {
+    fn of(image: &'a Image) -> Self {
+        let len = image.args.iter().map(String::len).sum();
+        Self { image, program: Program::of(image), len, script: OnceCell::new(), best: None }
     }
-    // A request names a route whatever that does: `/convert` runs `convert`.
-    let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
-    if said.text == text {
-        return (!said.place.names() || elaborate).then_some(Part::Whole);
-    }
-    if stands_in(text, &said.text, elaborate) {
-        return Some(Part::Within);
-    }
-    if !matches!(program.kind, super::program::Kind::Shell(_)) {
-        return None;
-    }
-    let script = Script::of(text);
-    let mut places = text.match_indices(said.text.as_str()).map(|(at, _)| at..at + said.text.len());
-    places.find_map(|place| {
-        let joint = script.joints.iter().any(|joint| place.contains(joint));
-        let first = !said.place.names()
-            && script.commands.iter().any(|command| command.at == place.start)
-            && !text[place.end..].starts_with(|c: char| c.is_alphanumeric() || "-_./".contains(c));
-        match (joint, first) {
-            (true, _) => Some(Part::Joint),
-            (_, true) => Some(Part::Program),
-            _ => None,
+
+    /// Of several that say the same the shortest: least is around it.
+    fn compare(&mut self, place: Place, text: &str) {
+        if text.len() < MIN_TEXT {
+            return;
         }
-    })
+        let bits = (BITS.0 + BITS.1 * text.len().min(self.len) as f64).min(BITS.2);
+        let better = self
+            .best
+            .as_ref()
+            .is_none_or(|best| bits > best.bits || bits == best.bits && text.len() < best.text.len());
+        if better && let Some(part) = self.part(place, text) {
+            self.best = Some(Order { place, part, text: text.to_owned(), bits });
+        }
+    }
+
+    fn part(&self, place: Place, said: &str) -> Option<Part> {
+        if !said.contains(|c: char| c.is_alphanumeric()) {
+            return None;
+        }
+        match self.program.text() {
+            Some(text) => self.in_text(place, said, text.trim()),
+            None => self.in_arguments(place, said),
+        }
+    }
+
+    /// Of a shell or interpreter with a text to run.
+    fn in_text(&self, place: Place, said: &str, text: &str) -> Option<Part> {
+        if text.len() < MIN_TEXT {
+            return None;
+        }
+        // A request names a route whatever that does: `/convert` runs `convert`.
+        let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
+        if said == text {
+            return (!place.names() || elaborate).then_some(Part::Whole);
+        }
+        if stands_in(text, said) {
+            return Some(Part::Within);
+        }
+        if !matches!(self.program.kind, Kind::Shell(_)) {
+            return None;
+        }
+        let mut places = text.match_indices(said).map(|(at, _)| at..at + said.len()).peekable();
+        places.peek()?;
+        let script = self.script.get_or_init(|| Script::of(text));
+        places.find_map(|within| {
+            let joint = script.joints.iter().any(|joint| within.contains(joint));
+            let first = !place.names()
+                && script.commands.iter().any(|command| command.at == within.start)
+                && !text[within.end..].starts_with(|c: char| c.is_alphanumeric() || "-_./".contains(c));
+            match (joint, first) {
+                (true, _) => Some(Part::Joint),
+                (_, true) => Some(Part::Program),
+                _ => None,
+            }
+        })
+    }
+
+    /// Of a program with its arguments.
+    fn in_arguments(&self, place: Place, said: &str) -> Option<Part> {
+        let args = &self.image.args;
+        if args.len() > 1 && said.split_whitespace().eq(args.iter().map(String::as_str)) {
+            return Some(Part::Whole);
+        }
+        let named = match self.program.kind {
+            // `node server.js` may well be said somewhere: a path is no word.
+            Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) => {
+                said == file && file.contains('/')
+            }
+            _ => said == self.image.file || args.first().is_some_and(|arg| arg == said),
+        };
+        if named {
+            return (!place.names()).then_some(Part::Program);
+        }
+        // `['ls', '-la']` in a template or a piece of code.
+        let quoted = |arg: &String| arg.len() >= MIN_TEXT && is_quoted_in(arg, said);
+        // In JSON every word is quoted.
+        let json = said.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"'));
+        (!args.is_empty() && !json && args.iter().all(quoted)).then_some(Part::Within)
+    }
 }
 
-/// Whether a command stands in a text as something of its own: between quotes or brackets, or as more than a word.
-fn stands_in(command: &str, text: &str, elaborate: bool) -> bool {
+/// Whether a command stands in a text as something of its own: between quotes or tags; between what code and forms
+/// have around a value; or, where chance does not write it, anywhere. Prose has spaces around it.
+fn stands_in(command: &str, text: &str) -> bool {
+    let words = command.contains(char::is_whitespace);
+    let loud = command.len() >= MIN_LOUD && command.contains(|c: char| ";|&$`<>(){}".contains(c));
     text.match_indices(command).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let behind = text[at + command.len()..].chars().next();
         let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-        let quote = |c: Option<char>| c.is_some_and(|c| "'\"`".contains(c));
-        quote(before) && quote(behind) || elaborate && edge(before) && edge(behind)
+        let mark = |c: Option<char>| c.is_none_or(|c| "()[]{}<>;|&=,\r\n\t".contains(c));
+        is_quote(before, behind)
+            || words && mark(before) && mark(behind) && (before, behind) != (None, None)
+            || loud && edge(before) && edge(behind)
     })
 }
 
-/// Of a program with its arguments.
-fn in_arguments(said: &Said, program: &Program<'_>, image: &Image) -> Option<Part> {
-    let args = &image.args;
-    let words = || said.text.split_whitespace().eq(args.iter().map(String::as_str));
-    if args.len() > 1 && words() {
-        return Some(Part::Whole);
-    }
-    let named = match program.kind {
-        super::program::Kind::Shell(Told::File(file))
-        | super::program::Kind::Interpreter(Told::File(file)) => {
-            // `node server.js` may well be said somewhere: a path is no word.
-            (said.text == file && file.contains('/')).then_some(file)
-        }
-        _ => [args.first(), Some(&image.file)]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .find(|name| *name == said.text),
-    };
-    if named.is_some() {
-        return (!said.place.names()).then_some(Part::Program);
-    }
-    // `['ls', '-la']` in a template or a piece of code.
-    let quoted = |arg: &String| arg.len() >= MIN_TEXT && stands_in(arg, &said.text, false);
-    // In JSON every word is quoted.
-    let json = said.text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"'));
-    (!args.is_empty() && !json && args.iter().all(quoted)).then_some(Part::Within)
+/// Whether a word stands in a text between quotes.
+fn is_quoted_in(word: &str, text: &str) -> bool {
+    text.match_indices(word)
+        .any(|(at, _)| is_quote(text[..at].chars().next_back(), text[at + word.len()..].chars().next()))
+}
+
+fn is_quote(before: Option<char>, behind: Option<char>) -> bool {
+    let quote = |c: Option<char>| c.is_some_and(|c| "'\"`".contains(c));
+    quote(before) && quote(behind) || before == Some('>') && behind == Some('<')
 }
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let order = launched.order?;
+    // What a program of the application chooses among its own, it was not told.
+    if order.part == Part::Program
+        && launched.below == (Below::Deeper { ordered: false })
+        && launched.flags & exec_flag::CGI == 0
+    {
+        return None;
+    }
     let what = match order.part {
         Part::Whole => "is the command",
         Part::Within => "holds the command",
@@ -174,8 +221,10 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
 mod tests {
     use super::{super::launched::tests::scene, *};
 
-    fn said(place: Place, text: &str) -> Said {
-        Said { place, text: text.into() }
+    fn order(said: &[(Place, &str)], image: &Image) -> Option<Order> {
+        let mut ordered = Ordered::of(image);
+        said.iter().for_each(|(place, text)| ordered.compare(*place, text));
+        ordered.best
     }
 
     #[test]
@@ -191,6 +240,10 @@ mod tests {
                 "() { :;}; /bin/bash -c 'cat /etc/passwd'",
                 Part::Within,
             ),
+            (&["sh", "-c", "ls -la"], Place::Content, "<s><string>ls -la</string></s>", Part::Within),
+            (&["sh", "-c", "ls -la"], Place::Content, "a=1&c=ls -la", Part::Within),
+            (&["sh", "-c", "id"], Place::Content, "<string>id</string>", Part::Within),
+            (&["sh", "-c", "id; uname -a"], Place::Content, "x id; uname -a x", Part::Within),
             (&["sh", "-c", "ping -c1 127.0.0.1; id"], Place::Query, "127.0.0.1; id", Part::Joint),
             (&["sh", "-c", "ping -c1 \"$(id)\""], Place::Query, "$(id)", Part::Joint),
             (&["sh", "-c", "ls /tmp && whoami"], Place::Query, "whoami", Part::Program),
@@ -202,7 +255,7 @@ mod tests {
             (&["php", "/srv/up/x.php"], Place::Query, "/srv/up/x.php", Part::Program),
         ];
         for (args, place, text, part) in cases {
-            let order = order(&[said(*place, text)], &scene(args).image);
+            let order = order(&[(*place, text)], &scene(args).image);
             assert_eq!(order.map(|order| order.part), Some(*part), "{args:?} {text}");
         }
     }
@@ -221,11 +274,15 @@ mod tests {
             (&["id"], Place::Query, "my id is 5"),
             (&["python3", "-c", "print(open('a.txt').read())"], Place::Query, "a.txt"),
             (&["node", "server.js"], Place::Query, "server.js"),
+            (&["sh", "-c", "make test"], Place::Content, "fix make test"),
+            (&["sh", "-c", "make test"], Place::Content, "make test passes again"),
+            (&["sh", "-c", "make test"], Place::Content, "please run make test, then push"),
+            (&["make", "test"], Place::Content, "'make' it so"),
             (&["sh", "-c", "x"], Place::Query, "x"),
             (&["sh", "-c", "grep ';;' x"], Place::Query, ";;"),
         ];
         for (args, place, text) in cases {
-            assert_eq!(order(&[said(*place, text)], &scene(args).image), None, "{args:?} {text}");
+            assert_eq!(order(&[(*place, text)], &scene(args).image), None, "{args:?} {text}");
         }
     }
 
@@ -237,12 +294,11 @@ mod tests {
         ];
         for (text, fact) in cases {
             let mut scene = scene(&["sh", "-c", "ls -la"]);
-            scene.order = order(&[said(Place::Content, text)], &scene.image);
+            scene.order = order(&[(Place::Content, text)], &scene.image);
             let hit = scene.judge(judge).expect("it fires");
             assert!(hit.fact.ends_with(fact), "{}", hit.fact);
         }
-        let both =
-            ["{{popen(['ls', '-la'])}}&password=hunter2", "ls -la"].map(|text| said(Place::Content, text));
+        let both = ["{{popen(['ls', '-la'])}}&password=hunter2", "ls -la"].map(|text| (Place::Content, text));
         let image = scene(&["ls", "-la"]).image;
         assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Whole), "the shortest");
     }
@@ -250,8 +306,21 @@ mod tests {
     #[test]
     fn the_longest_text_says_most() {
         let image = scene(&["sh", "-c", "ls /srv; id -u"]).image;
-        let all =
-            [said(Place::Query, "ls"), said(Place::Content, "ls /srv; id -u"), said(Place::Field, "id")];
+        let all = [(Place::Query, "ls"), (Place::Content, "ls /srv; id -u"), (Place::Field, "id")];
         assert_eq!(order(&all, &image).map(|order| order.place), Some(Place::Content));
+    }
+
+    #[test]
+    fn a_program_of_the_application_chooses_among_its_own() {
+        let mut scene = scene(&["git-upload-pack", "."]);
+        scene.order = order(&[(Place::Query, "git-upload-pack")], &scene.image);
+        assert!(scene.order.is_some());
+        let deeper = |l: &mut Launched<'_>| l.below = Below::Deeper { ordered: false };
+        assert_eq!(scene.clone().with(deeper).judge(judge), None);
+        let script = |l: &mut Launched<'_>| {
+            (l.below, l.flags) = (Below::Deeper { ordered: false }, exec_flag::CGI);
+        };
+        assert!(scene.clone().with(script).judge(judge).is_some(), "a script of the server");
+        assert!(scene.judge(judge).is_some());
     }
 }

@@ -8,6 +8,8 @@ use base64::{
 
 /// Fewest characters of base64 or hexadecimal digits that are decoded: of less, most words are some.
 const MIN_CODED: usize = 4;
+/// Fewest bytes of what is decoded and no text that are looked into.
+const MIN_OBJECT: usize = 12;
 
 /// Text, if it is some.
 pub fn readable(bytes: &[u8]) -> Option<String> {
@@ -79,7 +81,7 @@ pub fn base64(value: &[u8]) -> Option<Vec<u8>> {
     }
     let alphabet = if value.iter().any(|b| matches!(b, b'-' | b'_')) { URL_SAFE } else { STANDARD };
     let decoded = GeneralPurpose::new(&alphabet, config).decode(&value).ok()?;
-    is_text(&decoded).then_some(decoded)
+    (is_text(&decoded) || may_hold_text(&decoded)).then_some(decoded)
 }
 
 /// Hexadecimal digits.
@@ -97,4 +99,65 @@ pub fn hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
 fn is_text(bytes: &[u8]) -> bool {
     let control = |c: char| c.is_control() && !c.is_whitespace();
     std::str::from_utf8(bytes).is_ok_and(|text| !text.is_empty() && !text.contains(control))
+}
+
+/// What is no text by itself but may hold some: an object in a serialized form, or wide characters. Most words are
+/// base64 of something; fewer are of so much.
+fn may_hold_text(bytes: &[u8]) -> bool {
+    bytes.len() >= MIN_OBJECT
+}
+
+/// Text in UTF-16, little end first, most of it ASCII.
+pub fn utf16(bytes: &[u8]) -> Option<String> {
+    let pairs = bytes.chunks_exact(2);
+    let (all, plain) = (pairs.len(), pairs.clone().filter(|pair| pair[0] != 0 && pair[1] == 0).count());
+    let wide = all >= 2 && bytes.len().is_multiple_of(2) && plain * 4 >= all * 3;
+    wide.then(|| char::decode_utf16(pairs.map(|pair| u16::from_le_bytes([pair[0], pair[1]]))))
+        .map(|chars| chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+}
+
+/// References to characters (XML 1.0, 4.1 and 4.6) in place of which the characters stand.
+pub fn entities(text: &str) -> String {
+    const NAMED: [(&str, char); 5] = [("lt", '<'), ("gt", '>'), ("amp", '&'), ("quot", '"'), ("apos", '\'')];
+    let (mut decoded, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once('&') {
+        decoded.push_str(before);
+        let reference = behind.split_once(';').and_then(|(name, rest)| {
+            let number = name.strip_prefix('#').and_then(|number| match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok(),
+                None => number.parse().ok(),
+            });
+            let named = || NAMED.iter().find(|(known, _)| *known == name).map(|(_, c)| *c);
+            Some((number.and_then(char::from_u32).or_else(named)?, rest))
+        });
+        match reference {
+            Some((c, behind)) => (decoded.push(c), rest = behind).0,
+            None => (decoded.push('&'), rest = behind).0,
+        }
+    }
+    decoded + rest
+}
+
+/// Pieces of text in what is none: all that is printable, and what the length before it says of that. Pickles of
+/// Python, Java's streams, protocol buffers and MessagePack write a string's length in the byte before it.
+pub fn runs(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    let printable = |b: &u8| b.is_ascii_graphic() || *b == b' ';
+    let mut at = 0;
+    let pieces = std::iter::from_fn(move || {
+        let begin = at + bytes.get(at..)?.iter().position(printable)?;
+        let len = bytes[begin..].iter().position(|b| !printable(b)).unwrap_or(bytes.len() - begin);
+        at = begin + len;
+        let before = begin.checked_sub(1).map_or(0, |before| bytes[before]);
+        let run = &bytes[begin..at];
+        let first = *run.first()?;
+        let told = |len: u8, from: usize| run.get(from..from + usize::from(len));
+        // MessagePack has the length of a short one in the lower bits; a length may be printable itself.
+        let short = (before & 0xe0 == 0xa0).then(|| told(before & 0x1f, 0)).flatten();
+        Some([Some(run), told(before, 0), short, told(first, 1)])
+    });
+    pieces
+        .flatten()
+        .flatten()
+        .filter(|piece| piece.len() > 1)
+        .filter_map(|piece| std::str::from_utf8(piece).ok())
 }

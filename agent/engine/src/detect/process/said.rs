@@ -1,30 +1,20 @@
 //! What a request says, as its reader may have decoded it.
 
-use super::decode::{base64, hexadecimal, percent_decoded, readable, strings};
+use super::decode::{base64, entities, hexadecimal, percent_decoded, readable, runs, strings, utf16};
 use crate::{
     exchange::Exchange,
     http1::{Head, Start},
 };
 
-/// Most texts of one request: every parameter and field of an everyday one, with what they decode to.
-const MAX_TEXTS: usize = 256;
-/// Most bytes of them.
-const MAX_BYTES: usize = 64 * 1024;
+/// Most bytes of the texts of one request: whatever stands in it in plain, and what that decodes to a few times over,
+/// when its head and the kept begin of its content are as long as they may be. No number of parameters hides another.
+const MAX_BYTES: usize = 256 * 1024;
 /// Longest one.
 const MAX_TEXT: usize = 8192;
 /// A value may be coded in so many ways, one within the other.
 const MAX_DEPTH: u8 = 3;
 /// Fields of the connection, and of how the content is framed.
 const GENERAL: &[&str] = &["connection", "content-length", "host", "keep-alive", "te", "transfer-encoding"];
-
-/// A text of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// Where it stands.
-    pub place: Place,
-    /// What it says.
-    pub text: String,
-}
 
 /// Where in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,24 +52,22 @@ impl Place {
     }
 }
 
-/// What a request says.
-pub fn said(exchange: &Exchange) -> Vec<Said> {
-    let mut texts = Texts::default();
+/// Shows all that a request says.
+pub fn each(exchange: &Exchange, show: &mut dyn FnMut(Place, &str)) {
+    let mut texts = Texts { left: MAX_BYTES, show };
     if let Start::Request { target, .. } = exchange.request.start() {
         texts.target(target);
     }
     texts.fields(&exchange.request);
     texts.content(&exchange.content);
-    texts.said
 }
 
-#[derive(Default)]
-struct Texts {
-    said: Vec<Said>,
-    bytes: usize,
+struct Texts<'a> {
+    left: usize,
+    show: &'a mut dyn FnMut(Place, &str),
 }
 
-impl Texts {
+impl Texts<'_> {
     fn target(&mut self, target: &[u8]) {
         let end = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
         let (path, query) = target.split_at(end);
@@ -87,7 +75,12 @@ impl Texts {
         for segment in path.split(|b| *b == b'/').filter(|segment| !segment.is_empty()) {
             self.value(Place::Path, segment, 1);
         }
-        self.pairs(Place::Query, query.strip_prefix(b"?").unwrap_or_default());
+        let query = query.strip_prefix(b"?").unwrap_or_default();
+        match query.contains(&b'=') {
+            true => self.pairs(Place::Query, query),
+            // The whole of it is a value, or words of one (RFC 3875, 4.4).
+            false => self.value(Place::Query, query, 0),
+        }
     }
 
     fn fields(&mut self, head: &Head) {
@@ -151,9 +144,24 @@ impl Texts {
     /// A value, and what it decodes to.
     fn value(&mut self, place: Place, value: &[u8], depth: u8) {
         let value = &value[..value.len().min(MAX_TEXT)];
-        let Some(text) = readable(value) else { return };
+        if let Some(text) = utf16(value) {
+            return self.value(place, text.as_bytes(), depth + 1);
+        }
+        let Some(text) = readable(value) else {
+            // An object in some serialized form.
+            for run in runs(value) {
+                self.add(place, run);
+            }
+            return;
+        };
         if !self.add(place, &text) || depth >= MAX_DEPTH {
             return;
+        }
+        if text.contains('&') && text.contains(';') {
+            let decoded = entities(&text);
+            if decoded != text {
+                self.value(place, decoded.as_bytes(), depth + 1);
+            }
         }
         if value.iter().any(|b| matches!(b, b'%' | b'+')) {
             self.value(place, &percent_decoded(value), depth + 1);
@@ -170,13 +178,11 @@ impl Texts {
 
     fn add(&mut self, place: Place, text: &str) -> bool {
         let text = text.trim();
-        let known = |said: &Said| said.place == place && said.text == text;
-        let room = self.said.len() < MAX_TEXTS && self.bytes + text.len() <= MAX_BYTES;
-        if text.is_empty() || !room || self.said.iter().any(known) {
+        if text.is_empty() || text.len() > self.left {
             return false;
         }
-        self.bytes += text.len();
-        self.said.push(Said { place, text: text.to_owned() });
+        self.left -= text.len();
+        (self.show)(place, text);
         true
     }
 }
@@ -208,13 +214,35 @@ mod tests {
 
     fn says(target: &str, fields: &str, content: &[u8], text: &str) -> Option<Place> {
         let request = format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-        said(&exchange(&request, content)).into_iter().find(|said| said.text == text).map(|said| said.place)
+        said(&exchange(&request, content)).into_iter().find(|said| said.1 == text).map(|said| said.0)
+    }
+
+    fn said(exchange: &Exchange) -> Vec<(Place, String)> {
+        let mut said = Vec::new();
+        each(exchange, &mut |place, text| said.push((place, text.to_owned())));
+        said
     }
 
     #[test]
     fn all_that_carries_a_command() {
         let multipart = b"--x\r\nContent-Disposition: form-data; name=\"c\"\r\n\r\nid; ls\r\n--x--\r\n";
+        // As Python, Java, MessagePack and a .NET shell write a string.
+        let pickle = b"\x80\x04\x95\x20\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x06id; ls\x94\x85\x94R\x94.";
+        let java = b"\xac\xed\0\x05sr\0\x11java.util.HashMap\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\0\x02t\0\x06id; lsxpw\x08\0\0\0\x10";
+        let msgpack = b"\x82\xa1c\xa6id; ls\xa1d\xc3\x01\x02\x03";
+        let wide = b"aQBkADsAIABsAHMA";
+        let encoded = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, pickle);
+        let hidden = format!("/run?{}&c=id%3B+ls&{}", "junk=1x&".repeat(300), "junk=1x&".repeat(300));
         let cases: &[(&str, &str, &[u8], Place)] = &[
+            ("/", "", pickle, Place::Content),
+            ("/", "", java, Place::Content),
+            ("/", "", msgpack, Place::Content),
+            ("/", "", wide, Place::Content),
+            (&format!("/?p={encoded}"), "", b"", Place::Query),
+            ("/", &format!("Cookie: a=1; p={encoded}\r\n"), b"", Place::Cookie),
+            ("/", "", b"id&#59;&#x20;ls", Place::Content),
+            ("/run?id;%20ls", "", b"", Place::Query),
+            (&hidden, "", b"", Place::Query),
             ("/run?c=id%3B+ls", "", b"", Place::Query),
             ("/run?a=1&c=id;%20ls", "", b"", Place::Query),
             ("/run?c=id%253B%2520ls", "", b"", Place::Query),
@@ -222,7 +250,7 @@ mod tests {
             ("/run?c=aWQ7IGxz%0A", "", b"", Place::Query),
             ("/run?c=69643b206c73", "", b"", Place::Query),
             ("/run/id;%20ls", "", b"", Place::Path),
-            ("/run?id;%20ls", "", b"c=id%3b%20ls", Place::Content),
+            ("/run?a", "", b"c=id%3b%20ls", Place::Content),
             ("/", "", b"id; ls", Place::Content),
             ("/", "", b"aWQ7IGxz", Place::Content),
             ("/", "", br#"{"a": [1, {"c": "id; \u006cs"}]}"#, Place::Content),
@@ -248,10 +276,8 @@ mod tests {
     fn bounds() {
         let many = "a=".repeat(40_000) + &"&b=%2525252541".repeat(4000);
         let texts = said(&exchange("POST / HTTP/1.1\r\n\r\n", many.as_bytes()));
-        assert!(texts.len() <= MAX_TEXTS);
-        assert!(texts.iter().map(|said| said.text.len()).sum::<usize>() <= MAX_BYTES);
-        assert!(
-            said(&exchange("POST / HTTP/1.1\r\n\r\n", &[0, 1, 2, 0xff, 0xfe])).iter().all(|s| s.text == "/")
-        );
+        assert!(texts.iter().map(|said| said.1.len()).sum::<usize>() <= MAX_BYTES);
+        let said = said(&exchange("POST / HTTP/1.1\r\n\r\n", &[0, 1, 2, 0xff, 0xfe]));
+        assert!(said.iter().all(|said| said.1 == "/"));
     }
 }
