@@ -100,6 +100,11 @@ impl Conn {
             || self.sock.family != sock.family
     }
 
+    /// Whether this end began it.
+    pub fn is_outbound(&self) -> bool {
+        self.outbound.is_some()
+    }
+
     /// Whether its end may go unreported: a unix socket's has no hook, and who did not see a connection's
     /// birth may see what is left of a dead one.
     pub fn may_end_silently(&self) -> bool {

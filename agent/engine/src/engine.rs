@@ -12,7 +12,7 @@ use crate::{
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
-use tracer_common::{Data, Header, Sock, TcpState, UnixSeen, tcp_state};
+use tracer_common::{Data, Descriptor, Header, Sock, TcpState, UnixSeen, tcp_state};
 
 /// Most connections that are followed: what a big node holds open. Past it the idlest eighth is dropped.
 const MAX_CONNS: usize = 65_536;
@@ -140,7 +140,11 @@ impl Engine {
             Record::UnixSeen(seen) => self.unix_seen(&seen),
             Record::Wake(wake) => self.world.woke(&wake),
             Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
-            Record::Exec(exec, file, args) => self.world.executed(&exec, file, args, op(&exec.header)),
+            Record::Exec(exec, file, args) => {
+                let conn = |descriptor: Descriptor| self.conns.get(&descriptor.sock);
+                let outbound = exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.is_outbound()));
+                self.world.executed(&exec, file, args, outbound, op(&exec.header));
+            }
             Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),
         }
     }

@@ -322,8 +322,9 @@ impl World {
         self.tasks.forked(fork.child_pid, op.pid, origin);
     }
 
-    /// A process changed its image: below an exchange that is a launch, or the next image of one.
-    pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], op: Op) {
+    /// A process changed its image: below an exchange that is a launch, or the next image of one. `outbound` says
+    /// which of its descriptors 0, 1 and 2 are connections that this side began.
+    pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], outbound: [bool; 3], op: Op) {
         let image = Image::of(exec, file, args);
         let origin = match self.tasks.origin(op.pid) {
             Origin::Nothing => self.fork_origin(Op { tid: exec.old_tid, ..op }),
@@ -338,7 +339,7 @@ impl World {
             (None, Origin::Nothing) => None,
             (None, origin) => self.launch(origin, image.clone(), op),
         };
-        process::executed(self, exec, &image, launch, op);
+        process::executed(self, exec, &image, outbound, launch, op);
         self.causes.threads.renumber(exec.old_tid, op.pid);
         self.tasks.executed(op.pid, exec, &image, launch);
         if launch.is_some() {

@@ -14,7 +14,10 @@ use crate::{
     span,
     world::{Op, World},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
@@ -37,6 +40,8 @@ pub struct Line {
     pub parent: u32,
     /// Where it stands.
     pub below: Below,
+    /// The words of the program that forked it, if that was launched itself.
+    pub above: Option<Arc<str>>,
     /// What it runs, once it has executed anything.
     pub program: Option<Program>,
     /// The request that says what it runs, and how.
@@ -56,12 +61,14 @@ pub struct Program {
     pub ordered: bool,
     /// Its command line.
     pub line: String,
+    /// All its arguments.
+    pub words: Arc<str>,
 }
 
 impl Line {
     /// A process that has executed nothing yet.
     pub fn new(incident: u64, parent: u32, below: Below) -> Self {
-        Self { incident, parent, below, program: None, order: None, named: Vec::new() }
+        Self { incident, parent, below, above: None, program: None, order: None, named: Vec::new() }
     }
 
     /// A child of this one.
@@ -71,7 +78,9 @@ impl Line {
             // It goes on as what its parent was.
             None => self.below,
         };
-        Self::new(self.incident, pid, below)
+        let above =
+            self.program.as_ref().map(|program| Arc::clone(&program.words)).or_else(|| self.above.clone());
+        Self { above, ..Self::new(self.incident, pid, below) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A launch as the rules see it, and what they say of it.
 
+pub use super::below::Below;
 use super::{
     command_from_request::Order,
     program::{OWN_IMAGE, Program, is_dropped, is_intrusion, is_reconnaissance},
@@ -25,20 +26,6 @@ pub enum When {
     Idle(Option<u64>),
 }
 
-/// Where a process stands below the one that has read requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Below {
-    /// It is that one, which becomes another program.
-    Same,
-    /// Its child.
-    Child,
-    /// A child of another program that it launched.
-    Deeper {
-        /// Whether that is a shell, or an interpreter that takes orders.
-        ordered: bool,
-    },
-}
-
 /// A launch.
 #[derive(Clone, Debug)]
 pub struct Launched<'a> {
@@ -50,6 +37,8 @@ pub struct Launched<'a> {
     pub flags: u32,
     /// Descriptors 0, 1 and 2.
     pub descriptors: [Descriptor; 3],
+    /// Which of them are connections that this side began.
+    pub outbound: [bool; 3],
     /// Whether the same process had this command line before.
     pub itself: bool,
     /// What is known of the process that has read requests.
@@ -264,6 +253,7 @@ pub mod tests {
                 program: Program::of(&self.image),
                 flags: 0,
                 descriptors: [null(), pipe(), pipe()],
+                outbound: [false; 3],
                 itself: false,
                 server: &self.server,
                 stamp: Some(Stamp::default()),

@@ -7,6 +7,7 @@
 //! says the worst, its evidence growing while the programs run. The finding is about the first launch when no request
 //! is known, and about the first of them all when a server launches the same again and again without one.
 
+mod below;
 mod command_from_request;
 mod decode;
 mod fileless;
@@ -147,18 +148,28 @@ fn kind_of(image: &Image) -> u64 {
     XxHash3_64::oneshot(format!("{}\0{}", image.file, shape(&image.args)).as_bytes())
 }
 
-/// A process has a new image; `launch` is its span.
-pub fn executed(world: &mut World, exec: &Exec, image: &Image, launch: Option<NodeId>, op: Op) {
+/// A process has a new image; `launch` is its span, `outbound` says which of its descriptors 0, 1 and 2 are
+/// connections that this side began.
+pub fn executed(
+    world: &mut World,
+    exec: &Exec,
+    image: &Image,
+    outbound: [bool; 3],
+    launch: Option<NodeId>,
+    op: Op,
+) {
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
-    let (id, reader, when, below) = (line.incident, incident.reader, incident.when, line.below);
+    let (id, reader, when) = (line.incident, incident.reader, incident.when);
     let program = Program::of(image);
+    let below = line.below.told(line.above.as_deref(), program.name);
     let kind = kind_of(image);
     let text = launched::line(image);
     let known = Known {
         itself: image.itself(),
         shell: matches!(program.kind, program::Kind::Shell(_)),
-        ordered: program.takes_orders(),
+        ordered: program.is_free(),
         line: text.clone(),
+        words: below::words(image).into(),
     };
     let itself = line.program.as_ref().is_some_and(|before| before.itself == known.itself);
     let parent = line.parent;
@@ -177,6 +188,7 @@ pub fn executed(world: &mut World, exec: &Exec, image: &Image, launch: Option<No
         program,
         flags: exec.flags,
         descriptors: exec.descriptors,
+        outbound,
         itself,
         server: &server.facts,
         stamp: match below {

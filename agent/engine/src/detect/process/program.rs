@@ -81,6 +81,11 @@ impl<'a> Program<'a> {
         )
     }
 
+    /// Whether it may run anything, and nothing in its arguments says what.
+    pub fn is_free(&self) -> bool {
+        self.takes_orders() && !matches!(self.kind, Kind::Shell(Told::Text(_)))
+    }
+
     /// Whether it is a shell or an interpreter.
     pub fn interprets(&self) -> bool {
         self.kind != Kind::Other

@@ -2,17 +2,35 @@
 
 use super::launched::{Below, Hit, Launched};
 use crate::{Confidence, Severity};
+use tracer_common::exec_flag;
 
 /// Judges a launch: a shell or an interpreter whose standard streams are a network connection, or that a server
-/// became.
+/// became; any program that takes its input from a connection which this side began, and answers on it.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
-    if !launched.program.interprets() || launched.is_server_again() || launched.is_helper() {
+    if launched.is_server_again() || launched.is_helper() {
         return None;
     }
     let network = launched.network();
-    // FastCGI gives a program its listener as standard input, and nothing else of the network.
-    let connected = network.iter().any(|n| *n > 0) || network == [0] && launched.takes_orders();
     let line = launched.line();
+    let called_home = launched.outbound[0] && launched.outbound[1];
+    if !launched.program.interprets() {
+        // What it is called says nothing: a shell may have been copied.
+        return called_home.then(|| Hit {
+            severity: Severity::High,
+            ..hit(
+                format!("ran `{line}` on a connection to elsewhere"),
+                format!(
+                    "its standard {}: a TCP socket that this side connected",
+                    Launched::standard(&network)
+                ),
+                Confidence::Probable,
+            )
+        });
+    }
+    // FastCGI gives a program its listener as standard input, and nothing else of the network; some servers give a
+    // CGI script the request's own connection (RFC 3875, 6.2 leaves how).
+    let script = launched.flags & exec_flag::CGI != 0 && !launched.takes_orders() && !called_home;
+    let connected = !script && network.iter().any(|n| *n > 0) || network == [0] && launched.takes_orders();
     let (title, fact) = if connected {
         let which = Launched::standard(&network);
         (format!("ran `{line}` on a network connection"), format!("its standard {which}: a TCP socket"))
@@ -52,10 +70,18 @@ mod tests {
             scene(&["python3", "-c", "x"]).with(|l| l.descriptors = [inet(), inet(), pipe()]),
             scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Same),
             scene(&["sh"]).with(|l| l.below = Below::Same),
+            scene(&["sh", "/srv/x.sh"]).with(|l| (l.descriptors, l.flags) = ([inet(); 3], 0)),
         ];
         for case in cases {
             assert_eq!(case.severity(judge), Some(Severity::Critical), "{:?}", case.image.args);
         }
+    }
+
+    #[test]
+    fn a_program_under_any_name_that_was_connected_to_elsewhere() {
+        let case =
+            scene(&["/tmp/a/kworker"]).with(|l| (l.descriptors, l.outbound) = ([inet(); 3], [true; 3]));
+        assert_eq!(case.severity(judge), Some(Severity::High));
     }
 
     #[test]
@@ -65,7 +91,13 @@ mod tests {
             scene(&["sh", "-c", "id"]).with(|l| l.descriptors = [unix(), unix(), unix()]),
             // A FastCGI application with its listener.
             scene(&["php", "-f", "/srv/x.php"]).with(|l| l.descriptors = [inet(), null(), null()]),
+            // Whom the server hands the request's own connection to.
             scene(&["convert", "a"]).with(|l| l.descriptors = [inet(), inet(), inet()]),
+            scene(&["perl", "/srv/x.cgi"]).with(|l| {
+                (l.descriptors, l.flags) = ([null(), inet(), null()], exec_flag::CGI);
+            }),
+            scene(&["convert", "a"])
+                .with(|l| (l.descriptors, l.outbound) = ([null(), inet(), null()], [false, true, false])),
             // A reload in place.
             scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]).with(|l| l.below = Below::Same),
             scene(&["python3", "/srv/other.py"]).with(|l| l.below = Below::Same),
