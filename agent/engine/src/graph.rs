@@ -43,6 +43,14 @@ pub const KEEP_MS: u64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
 
+#[cfg(test)]
+impl NodeId {
+    /// One of no graph.
+    pub const fn nth(n: u64) -> Self {
+        Self(n)
+    }
+}
+
 /// A name for tests.
 #[cfg(test)]
 pub const fn node_id(number: u64) -> NodeId {

@@ -7,10 +7,11 @@ use super::{
     launched::Below,
     launched::{Hit, Launched},
     program::{Kind, Program, Told},
-    said::{self, Place},
+    said::{Place, Said},
     shell::Script,
 };
-use crate::{Confidence, Severity, exchange::Exchange, launch::Image};
+use crate::{Confidence, Severity, launch::Image};
+use memchr::memmem::Finder;
 use std::cell::OnceCell;
 use tracer_common::exec_flag;
 
@@ -49,9 +50,9 @@ pub enum Part {
 }
 
 /// The text of a request that says most of what an image runs.
-pub fn order(exchange: &Exchange, image: &Image) -> Option<Order> {
+pub fn order(said: &Said, image: &Image) -> Option<Order> {
     let mut ordered = Ordered::of(image);
-    said::each(exchange, &mut |place, text| ordered.compare(place, text));
+    said.iter().for_each(|(place, text)| ordered.compare(place, text));
     ordered.best
 }
 
@@ -61,6 +62,8 @@ struct Ordered<'a> {
     program: Program<'a>,
     /// Bytes of its arguments.
     len: usize,
+    /// The text that it runs, as it is looked for, and whether that is more than a word.
+    text: Option<(Finder<'a>, &'a str, bool)>,
     script: OnceCell<Script>,
     best: Option<Order>,
 }
@@ -68,7 +71,12 @@ struct Ordered<'a> {
 impl<'a> Ordered<'a> {
     fn of(image: &'a Image) -> Self {
         let len = image.args.iter().map(String::len).sum();
-        Self { image, program: Program::of(image), len, script: OnceCell::new(), best: None }
+        let program = Program::of(image);
+        let text = program.text().map(str::trim).map(|text| {
+            let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
+            (Finder::new(text.as_bytes()), text, elaborate)
+        });
+        Self { image, program, len, text, script: OnceCell::new(), best: None }
     }
 
     /// Of several that say the same the shortest: least is around it.
@@ -87,27 +95,32 @@ impl<'a> Ordered<'a> {
     }
 
     fn part(&self, place: Place, said: &str) -> Option<Part> {
-        if !said.contains(|c: char| c.is_alphanumeric()) {
-            return None;
-        }
-        match self.program.text() {
-            Some(text) => self.in_text(place, said, text.trim()),
+        let part = match &self.text {
+            Some((finder, text, elaborate)) => self.in_text(place, said, finder, text, *elaborate),
             None => self.in_arguments(place, said),
-        }
+        };
+        part.filter(|_| said.contains(|c: char| c.is_alphanumeric()))
     }
 
     /// Of a shell or interpreter with a text to run.
-    fn in_text(&self, place: Place, said: &str, text: &str) -> Option<Part> {
+    fn in_text(
+        &self,
+        place: Place,
+        said: &str,
+        finder: &Finder<'_>,
+        text: &str,
+        elaborate: bool,
+    ) -> Option<Part> {
         if text.len() < MIN_TEXT {
             return None;
         }
         // A request names a route whatever that does: `/convert` runs `convert`.
-        let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
         if said == text {
             return (!place.names() || elaborate).then_some(Part::Whole);
         }
-        if stands_in(text, said) {
-            return Some(Part::Within);
+        if said.len() >= text.len() {
+            let found = finder.find(said.as_bytes()).is_some() && stands_in(text, said);
+            return found.then_some(Part::Within);
         }
         if !matches!(self.program.kind, Kind::Shell(_)) {
             return None;

@@ -5,18 +5,27 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use std::borrow::Cow;
 
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+static STANDARD_64: &GeneralPurpose = &GeneralPurpose::new(&STANDARD, LENIENT);
+static URL_SAFE_64: &GeneralPurpose = &GeneralPurpose::new(&URL_SAFE, LENIENT);
 /// Fewest characters of base64 or hexadecimal digits that are decoded: of less, most words are some.
 const MIN_CODED: usize = 4;
 /// Fewest bytes of what is decoded and no text that are looked into.
 const MIN_OBJECT: usize = 12;
 
 /// Text, if it is some.
-pub fn readable(bytes: &[u8]) -> Option<String> {
+pub fn readable(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let control = bytes.iter().filter(|b| b.is_ascii_control() && !b.is_ascii_whitespace()).count();
     let text = String::from_utf8_lossy(bytes);
-    let broken = text.matches(char::REPLACEMENT_CHARACTER).count();
-    ((control + broken) * 8 <= bytes.len()).then(|| text.into_owned())
+    let broken = match &text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.matches(char::REPLACEMENT_CHARACTER).count(),
+    };
+    ((control + broken) * 8 <= bytes.len()).then_some(text)
 }
 
 /// `%41` and, as forms write it, `+` for a space (WHATWG URL, 5.1). What is no valid escape stands for itself.
@@ -67,20 +76,20 @@ pub fn strings(text: &str) -> Vec<String> {
 
 /// RFC 4648, 4 and 5, with or without padding and line ends.
 pub fn base64(value: &[u8]) -> Option<Vec<u8>> {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
+    let url = value.iter().any(|b| matches!(b, b'-' | b'_'));
+    let known = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'=' | b'\r' | b'\n' | b'+' | b'/' | b' ' | b'-' | b'_')
+    };
+    if value.len() < MIN_CODED || !value.iter().all(known) {
+        return None;
+    }
     let value: Vec<u8> = value
         .iter()
         .filter(|b| !matches!(b, b'\r' | b'\n'))
         // Where the form was not decoded as one.
         .map(|b| if *b == b' ' { b'+' } else { *b })
         .collect();
-    if value.len() < MIN_CODED {
-        return None;
-    }
-    let alphabet = if value.iter().any(|b| matches!(b, b'-' | b'_')) { URL_SAFE } else { STANDARD };
-    let decoded = GeneralPurpose::new(&alphabet, config).decode(&value).ok()?;
+    let decoded = if url { URL_SAFE_64 } else { STANDARD_64 }.decode(&value).ok()?;
     (is_text(&decoded) || may_hold_text(&decoded)).then_some(decoded)
 }
 
@@ -90,6 +99,9 @@ pub fn hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    if !value.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
     let decoded: Option<Vec<u8>> =
         value.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
     decoded.filter(|decoded| is_text(decoded))

@@ -3,6 +3,7 @@
 use super::{
     incident::{Incident, Line},
     requests::Requests,
+    said::Recent,
 };
 use crate::{Time, graph::NodeId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -24,6 +25,8 @@ pub struct Launches {
     pub(super) incidents: BTreeMap<u64, Incident>,
     pub(super) due: BTreeSet<(Time, u64)>,
     pub(super) requests: Requests,
+    /// What those say that launches were just compared with.
+    pub(super) said: Recent,
     /// What was launched by whom before that had read a request.
     pub(super) early: FxHashSet<(u32, u64)>,
     /// What servers connected to last.

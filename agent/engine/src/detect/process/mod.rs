@@ -122,7 +122,7 @@ pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
     for node in nodes {
         world.launches.requests.keep(node, &world.graph);
         let Some(exchange) = world.launches.requests.get(node) else { continue };
-        named.extend(order(exchange, image).map(|order| (node, order)));
+        named.extend(order(world.launches.said.of(node, exchange), image).map(|order| (node, order)));
     }
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     line.named = named.iter().map(|(node, order)| (*node, order.bits)).collect();

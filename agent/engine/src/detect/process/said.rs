@@ -3,12 +3,18 @@
 use super::decode::{base64, entities, hexadecimal, percent_decoded, readable, runs, strings, utf16};
 use crate::{
     exchange::Exchange,
+    graph::NodeId,
     http1::{Head, Start},
 };
+use std::collections::VecDeque;
 
 /// Most bytes of the texts of one request: whatever stands in it in plain, and what that decodes to a few times over,
 /// when its head and the kept begin of its content are as long as they may be. No number of parameters hides another.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 128 * 1024;
+/// Most texts: so many, decoded to as little as there can be of them, take as much room.
+const MAX_TEXTS: usize = 8192;
+/// Requests of which that is kept: as many as a launch is compared with, and as many that have just ended.
+const MAX_RECENT: usize = 32;
 /// Longest one.
 const MAX_TEXT: usize = 8192;
 /// A value may be coded in so many ways, one within the other.
@@ -52,22 +58,63 @@ impl Place {
     }
 }
 
-/// Shows all that a request says.
-pub fn each(exchange: &Exchange, show: &mut dyn FnMut(Place, &str)) {
-    let mut texts = Texts { left: MAX_BYTES, show };
-    if let Start::Request { target, .. } = exchange.request.start() {
-        texts.target(target);
+/// What a request says.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// All texts, one behind the other.
+    all: String,
+    /// Where each stands, and where it ends here.
+    ends: Vec<(Place, usize)>,
+}
+
+impl Said {
+    /// Of a request.
+    pub fn of(exchange: &Exchange) -> Self {
+        let mut texts = Texts { said: Self::default() };
+        if let Start::Request { target, .. } = exchange.request.start() {
+            texts.target(target);
+        }
+        texts.fields(&exchange.request);
+        texts.content(&exchange.content);
+        texts.said
     }
-    texts.fields(&exchange.request);
-    texts.content(&exchange.content);
+
+    /// The texts.
+    pub fn iter(&self) -> impl Iterator<Item = (Place, &str)> {
+        let mut begin = 0;
+        self.ends
+            .iter()
+            .map(move |(place, end)| (*place, &self.all[std::mem::replace(&mut begin, *end)..*end]))
+    }
 }
 
-struct Texts<'a> {
-    left: usize,
-    show: &'a mut dyn FnMut(Place, &str),
+/// What the last requests say that launches were compared with: a request may launch a thousand programs.
+#[derive(Debug, Default)]
+pub struct Recent {
+    known: VecDeque<(NodeId, usize, Said)>,
 }
 
-impl Texts<'_> {
+impl Recent {
+    /// What a request says, of which more may have come since.
+    pub fn of(&mut self, node: NodeId, exchange: &Exchange) -> &Said {
+        let len = exchange.content.len();
+        let found = self.known.iter().position(|(known, of, _)| *known == node && *of == len);
+        let found = found.unwrap_or_else(|| {
+            if self.known.len() >= MAX_RECENT {
+                self.known.pop_front();
+            }
+            self.known.push_back((node, len, Said::of(exchange)));
+            self.known.len() - 1
+        });
+        &self.known[found].2
+    }
+}
+
+struct Texts {
+    said: Said,
+}
+
+impl Texts {
     fn target(&mut self, target: &[u8]) {
         let end = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
         let (path, query) = target.split_at(end);
@@ -178,11 +225,14 @@ impl Texts<'_> {
 
     fn add(&mut self, place: Place, text: &str) -> bool {
         let text = text.trim();
-        if text.is_empty() || text.len() > self.left {
+        if text.is_empty()
+            || self.said.all.len() + text.len() > MAX_BYTES
+            || self.said.ends.len() >= MAX_TEXTS
+        {
             return false;
         }
-        self.left -= text.len();
-        (self.show)(place, text);
+        self.said.all.push_str(text);
+        self.said.ends.push((place, self.said.all.len()));
         true
     }
 }
@@ -218,9 +268,7 @@ mod tests {
     }
 
     fn said(exchange: &Exchange) -> Vec<(Place, String)> {
-        let mut said = Vec::new();
-        each(exchange, &mut |place, text| said.push((place, text.to_owned())));
-        said
+        Said::of(exchange).iter().map(|(place, text)| (place, text.to_owned())).collect()
     }
 
     #[test]
@@ -270,6 +318,20 @@ mod tests {
         }
         assert_eq!(says("/run?c=test", "", b"", "test"), Some(Place::Query));
         assert_eq!(says("/", "Content-Length: 7\r\n", b"", "7"), None);
+    }
+
+    #[test]
+    fn what_was_decoded_is_kept_until_more_comes() {
+        let (mut recent, request) = (Recent::default(), "POST /a HTTP/1.1\r\n\r\n");
+        let texts = |said: &Said| said.iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>();
+        for content in ["x", "xy"] {
+            let exchange = exchange(request, content.as_bytes());
+            assert_eq!(texts(recent.of(NodeId::nth(7), &exchange)), ["/a", "a", content]);
+        }
+        for n in 0..MAX_RECENT as u64 * 2 {
+            recent.of(NodeId::nth(n), &exchange(request, b""));
+        }
+        assert!(recent.known.len() <= MAX_RECENT);
     }
 
     #[test]
