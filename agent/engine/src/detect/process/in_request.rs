@@ -6,14 +6,14 @@ use crate::{Confidence, Severity, detect::Seen};
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let When::InFlight(_) = launched.when else { return None };
-    let again = launched.is_server_again() || launched.is_helper();
-    if launched.seen == Seen::Known || launched.below == Below::Same && again {
+    if launched.seen == Seen::Known || launched.below == Below::Same && !launched.has_become() {
         return None;
     }
     // What a program of the application does is not what the request asked for.
     let near = !matches!(launched.below, Below::Deeper { ordered: false });
     let (severity, why) = match launched.is_intruders().filter(|_| near) {
         Some(why) => (Severity::High, format!("; {why}")),
+        None if launched.has_become() => (Severity::High, "; the server itself became it".to_owned()),
         None => (Severity::Low, String::new()),
     };
     Some(Hit {
@@ -33,6 +33,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
 #[cfg(test)]
 mod tests {
     use super::{super::launched::tests::scene, *};
+    use tracer_common::exec_flag;
 
     #[test]
     fn cases() {
@@ -48,6 +49,9 @@ mod tests {
             (scene(&["/dev/shm/x", "-q"]), Some(High)),
             (scene(&["/tmp/x"]), Some(High)),
             (scene(&["/tmp/app/x"]), Some(Low)),
+            (scene(&["convert", "a"]).with(|l| l.below = Below::Same), Some(High)),
+            (scene(&["convert", "a"]).with(|l| (l.below, l.flags) = (Below::Same, exec_flag::CGI)), None),
+            (scene(&["/usr/bin/python3", "other.py"]).with(|l| l.below = Below::Same), None),
             (scene(&["/dev/fd/5"]), Some(High)),
             (scene(&["/proc/self/exe", "worker"]), Some(Low)),
             (scene(&["/proc/self/fd/6", "init"]).with(|l| l.itself = true), Some(Low)),

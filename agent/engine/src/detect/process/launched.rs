@@ -6,7 +6,7 @@ use super::{
     program::{OWN_IMAGE, Program, is_dropped, is_intrusion, is_reconnaissance},
 };
 use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
-use tracer_common::{AF_INET, AF_INET6, Descriptor};
+use tracer_common::{AF_INET, AF_INET6, Descriptor, exec_flag};
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFIFO: u16 = 0o010_000;
@@ -125,11 +125,20 @@ impl Launched<'_> {
         }
     }
 
+    /// Whether the server has become another program, without a fork; one that serves a connection may become the
+    /// script that it was asked for.
+    pub fn has_become(&self) -> bool {
+        let same = self.is_server_file() || self.is_called_as_server();
+        let known = !self.server_file().is_empty();
+        self.below == Below::Same && known && !same && self.flags & exec_flag::CGI == 0
+    }
+
     /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches
     /// something chooses its arguments, so that they alone say nothing.
     pub fn is_server_again(&self) -> bool {
         let seen = self.stamp.is_some_and(|stamp| stamp.itself == self.image.itself());
-        let known = !self.server.args.is_empty() && self.image.args == self.server.args;
+        // What it is called is no argument of it (execve(2)).
+        let known = !self.server.args.is_empty() && self.image.args.get(1..) == self.server.args.get(1..);
         (seen || known) && (self.is_server_file() || self.is_called_as_server())
     }
 

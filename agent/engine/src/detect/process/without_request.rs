@@ -9,7 +9,10 @@ use crate::{Confidence, Severity, detect::Seen};
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let When::Idle(since) = launched.when else { return None };
-    if launched.below == Below::Same || launched.is_server_again() || launched.is_helper() {
+    if launched.below == Below::Same && !launched.has_become()
+        || launched.is_server_again()
+        || launched.is_helper()
+    {
         return None;
     }
     let (told, why) = match launched.is_intruders() {
