@@ -56,6 +56,7 @@ pub struct KernelLayout {
     pub inode_rdev: u32,
     pub inode_nlink: u32,
     pub inode_sb: u32,
+    pub inode_mtime: u32,
     pub super_block_flags: u32,
     pub binprm_filename: u32,
 }

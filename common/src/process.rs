@@ -100,8 +100,9 @@ pub struct Exec {
     pub filename_len: u16,
     /// Bytes of arguments.
     pub args_len: u16,
-    /// Zero.
-    pub pad: u32,
+    /// When the image's file was written last (`i_mtime` of its inode), in seconds since the epoch; 0 where that is
+    /// not known. Of a script it is the file of its interpreter.
+    pub image_written: u32,
     /// `task_struct.comm`, NUL-padded.
     pub comm: [u8; 16],
 }

@@ -108,7 +108,8 @@ unsafe fn fill(scratch: *mut Scratch, task: Address, old_tid: u32, binprm: Addre
     let readable = unsafe { copy_from_user(tail.add(place), args_len, start) };
     let args_len = if readable { args_len } else { 0 };
 
-    let mut flags = image_flags(mm)?;
+    let image = mm.follow(layout!(mm_exe_file))?.follow(layout!(file_inode))?;
+    let mut flags = image_flags(image)?;
     if u64::from(args_len) < total {
         flags |= exec_flag::ARGS_CUT;
     }
@@ -131,7 +132,7 @@ unsafe fn fill(scratch: *mut Scratch, task: Address, old_tid: u32, binprm: Addre
             flags,
             filename_len: place as u16,
             args_len: args_len as u16,
-            pad: 0,
+            image_written: image.read::<u64>(layout!(inode_mtime))?.try_into().unwrap_or(0),
             comm: bpf_get_current_comm().unwrap_or_default(),
         };
     }
@@ -140,8 +141,7 @@ unsafe fn fill(scratch: *mut Scratch, task: Address, old_tid: u32, binprm: Addre
 
 /// Bits of [`exec_flag`] that the image's inode tells.
 #[inline(always)]
-fn image_flags(mm: Address) -> Option<u32> {
-    let inode = mm.follow(layout!(mm_exe_file))?.follow(layout!(file_inode))?;
+fn image_flags(inode: Address) -> Option<u32> {
     if inode.read::<u32>(layout!(inode_nlink))? != 0 {
         return Some(0);
     }

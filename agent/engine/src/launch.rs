@@ -36,6 +36,8 @@ pub struct Image {
     pub uid: u32,
     /// Whether the image has no name in any directory, or is a memfd.
     pub fileless: Option<&'static str>,
+    /// When its file was written last, in seconds since the epoch, where that is known.
+    pub written: Option<u32>,
 }
 
 impl Launch {
@@ -105,6 +107,7 @@ impl Image {
                 flags if flags & exec_flag::UNLINKED != 0 => Some("unlinked"),
                 _ => None,
             },
+            written: Some(exec.image_written).filter(|written| *written != 0),
         }
     }
 }

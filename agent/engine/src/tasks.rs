@@ -59,6 +59,8 @@ pub struct Stamp {
     pub itself: u64,
     /// A hash of its file: [`Image::file_itself`].
     pub file: u64,
+    /// When that was.
+    pub at: Time,
 }
 
 /// Requests that a process has read.
@@ -179,7 +181,13 @@ impl Tasks {
     pub fn executed(&mut self, pid: u32, exec: &Exec, image: &Image, launch: Option<NodeId>) {
         let process = self.process(pid);
         let devices = exec.descriptors.map(|descriptor| descriptor.rdev);
-        let stamp = Stamp { flags: exec.flags, devices, itself: image.itself(), file: image.file_itself() };
+        let stamp = Stamp {
+            flags: exec.flags,
+            devices,
+            itself: image.itself(),
+            file: image.file_itself(),
+            at: Time(exec.header.time_ns),
+        };
         (process.stamp, process.served) = (Some(stamp), None);
         process.launch = launch;
         process.asked = false;

@@ -20,7 +20,8 @@ pub struct Resolved {
 }
 
 /// How a field of [`KernelLayout`] is found: a sum of offsets of paths in structs, one of them maybe to
-/// be subtracted (from a member back to its container).
+/// be subtracted (from a member back to its container). A path may have other names in other kernels, the newest
+/// first, with `|` between them.
 struct Rule {
     set: fn(&mut KernelLayout, u32),
     name: &'static str,
@@ -85,6 +86,7 @@ rules! {
     inode_rdev = + "inode" . "i_rdev";
     inode_nlink = + "inode" . "i_nlink";
     inode_sb = + "inode" . "i_sb";
+    inode_mtime = + "inode" . "i_mtime_sec|__i_mtime|i_mtime";
     super_block_flags = + "super_block" . "s_flags";
     binprm_filename = + "linux_binprm" . "filename";
 }
@@ -131,9 +133,16 @@ pub fn resolve() -> Result<Resolved> {
 
 fn sum(btf: &Btf, rule: &Rule) -> Result<u32> {
     let total = |paths: &[(&str, &str)]| -> Result<u32> {
-        paths.iter().map(|(name, path)| offset_of(btf, name, path)).sum()
+        paths.iter().map(|(name, path)| offset_of_first(btf, name, path)).sum()
     };
     total(rule.plus)?.checked_sub(total(rule.minus)?).context("a member before its container")
+}
+
+/// Byte offset of the first of several members that there is.
+fn offset_of_first(btf: &Btf, name: &str, paths: &str) -> Result<u32> {
+    let mut known = paths.split('|').map(|path| offset_of(btf, name, path));
+    let last = known.next_back().context("no path")?;
+    known.find(Result::is_ok).unwrap_or(last)
 }
 
 /// Byte offset of a member, by a path of names; members of anonymous structs count as the outer's own.

@@ -33,7 +33,24 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
 #[cfg(test)]
 mod tests {
     use super::{super::launched::tests::scene, *};
+    use crate::{Time, tasks::Stamp};
     use tracer_common::exec_flag;
+
+    #[test]
+    fn a_file_that_is_newer_than_the_server() {
+        // The server was launched 500 seconds after the node, that 1000 seconds after the epoch.
+        let written = |args: &[&str], at| {
+            let mut scene = scene(args).with(|l| {
+                l.stamp = Some(Stamp { at: Time(500_000_000_000), ..Stamp::default() });
+            });
+            scene.image.written = at;
+            scene.severity(judge)
+        };
+        assert_eq!(written(&["/srv/up/x"], Some(1501)), Some(Severity::High));
+        assert_eq!(written(&["/srv/up/x"], Some(1499)), Some(Severity::Low));
+        assert_eq!(written(&["/srv/up/x"], None), Some(Severity::Low));
+        assert_eq!(written(&["/usr/bin/python3.11", "-V"], Some(1501)), Some(Severity::Low), "an upgrade");
+    }
 
     #[test]
     fn cases() {

@@ -39,6 +39,8 @@ pub struct Launched<'a> {
     pub descriptors: [Descriptor; 3],
     /// Which of them are connections that this side began.
     pub outbound: [bool; 3],
+    /// What to add to a time to get nanoseconds since the epoch.
+    pub boot_to_unix_ns: u64,
     /// Whether the same process had this command line before.
     pub itself: bool,
     /// What is known of the process that has read requests.
@@ -120,6 +122,8 @@ impl Launched<'_> {
             Some("it brings an intruder in")
         } else if is_dropped(&self.image.file) && !self.itself {
             Some("its file lies where no application has its own")
+        } else if self.is_new() {
+            Some("its file was written after the server was launched")
         } else {
             None
         }
@@ -131,6 +135,14 @@ impl Launched<'_> {
         let same = self.is_server_file() || self.is_called_as_server();
         let known = !self.server_file().is_empty();
         self.below == Below::Same && known && !same && self.flags & exec_flag::CGI == 0
+    }
+
+    /// Whether its file was written after the server was launched. A package keeps the times that its files were made
+    /// with, so that an upgrade does not count; what was uploaded, fetched or compiled does.
+    fn is_new(&self) -> bool {
+        let since = self.stamp.map(|stamp| stamp.at.0.saturating_add(self.boot_to_unix_ns) / 1_000_000_000);
+        let same = self.is_server_file() || self.is_called_as_server();
+        !same && self.image.written.zip(since).is_some_and(|(written, since)| u64::from(written) > since)
     }
 
     /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches
@@ -237,8 +249,15 @@ pub mod tests {
             true => (*arg).to_owned(),
             false => format!("/usr/bin/{arg}"),
         });
-        let image =
-            Image { file, args: words(args), comm: String::new(), parent_pid: 20, uid: 33, fileless: None };
+        let image = Image {
+            file,
+            args: words(args),
+            comm: String::new(),
+            parent_pid: 20,
+            uid: 33,
+            fileless: None,
+            written: None,
+        };
         let server = ProcessFacts {
             pid: 20,
             exe: "/usr/bin/python3.11".into(),
@@ -263,6 +282,7 @@ pub mod tests {
                 flags: 0,
                 descriptors: [null(), pipe(), pipe()],
                 outbound: [false; 3],
+                boot_to_unix_ns: 1_000_000_000_000,
                 itself: false,
                 server: &self.server,
                 stamp: Some(Stamp::default()),

@@ -189,6 +189,7 @@ pub fn executed(
         flags: exec.flags,
         descriptors: exec.descriptors,
         outbound,
+        boot_to_unix_ns: world.config.boot_to_unix_ns,
         itself,
         server: &server.facts,
         stamp: match below {
@@ -242,6 +243,7 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
         parent_pid: 0,
         uid: 0,
         fileless: None,
+        written: None,
     };
     launched::line(&image)
 }
