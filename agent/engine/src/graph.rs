@@ -115,15 +115,25 @@ impl Default for Graph {
 }
 
 impl Graph {
+    /// A name for a node that is to be added.
+    pub fn name(&mut self) -> NodeId {
+        self.next += 1;
+        NodeId(self.next)
+    }
+
     /// Adds a node; nothing when there is no room for it, which is counted.
-    pub fn add(&mut self, mut node: Node) -> Option<NodeId> {
+    pub fn add(&mut self, node: Node) -> Option<NodeId> {
+        let id = self.name();
+        self.add_as(id, node)
+    }
+
+    /// The same, of one that has its name.
+    pub fn add_as(&mut self, id: NodeId, mut node: Node) -> Option<NodeId> {
         if self.nodes.len() >= MAX_NODES {
             self.stats.refused += 1;
             return None;
         }
         self.stats.truncated += u64::from(!self.details.fit(&mut node.body));
-        self.next += 1;
-        let id = NodeId(self.next);
         self.nodes.insert(id, node);
         Some(id)
     }

@@ -189,8 +189,8 @@ impl World {
         }
     }
 
-    /// What caused something that comes from `origin`.
-    fn cause(&mut self, pid: u32, origin: Origin, words: Words<'_>) -> Cause {
+    /// What caused something, `id`, that comes from `origin`.
+    fn cause(&mut self, id: NodeId, pid: u32, origin: Origin, words: Words<'_>) -> Cause {
         match origin {
             Origin::Nothing => {
                 self.causes.background(pid, words);
@@ -202,7 +202,7 @@ impl World {
             }
             Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),
             Origin::Serving(evidence) => {
-                let cause = self.causes.judge(*evidence, words, &self.graph);
+                let cause = self.causes.judge(id, *evidence, words, &mut self.graph);
                 self.outputs.extend(self.causes.take_watch().map(Output::WatchThreads));
                 cause
             }
@@ -214,8 +214,9 @@ impl World {
         let Begun { op, identity, wire, origin, behind, exchange } = begun;
         let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
         let elsewhere = exchange.endpoints.may_meet_elsewhere();
+        let id = self.graph.name();
         let cause = match side {
-            Side::Client => self.cause(op.pid, origin, Words::Request(&exchange.request)),
+            Side::Client => self.cause(id, op.pid, origin, Words::Request(&exchange.request)),
             Side::Server => Cause::Nothing,
         };
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
@@ -227,7 +228,7 @@ impl World {
             propagation::Carried::Nothing => {}
         }
         self.ask(op.pid);
-        let id = self.graph.add(node)?;
+        let id = self.graph.add_as(id, node)?;
         if side == Side::Server {
             self.causes.serve((op.pid, op.tid), id, behind);
             self.tasks.serves(op.pid, op.time);
@@ -357,11 +358,12 @@ impl World {
             Origin::Nothing => None,
         };
         let named = self.launches.named(op.pid);
-        let cause = self.cause(op.pid, origin, Words::Arguments(&image.args, &named));
+        let id = self.graph.name();
+        let cause = self.cause(id, op.pid, origin, Words::Arguments(&image.args, &named));
         let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = cause;
         node.owner = owner.unwrap_or(op.pid);
-        self.graph.add(node)
+        self.graph.add_as(id, node)
     }
 
     /// A thread ended.

@@ -6,8 +6,6 @@ use rustc_hash::FxHashMap;
 
 /// Most kinds of call that are known; past it all are forgotten.
 const MAX_KINDS: usize = 256;
-/// Words that say more are ids: two calls that differ in them are of one kind.
-const MAX_COMMON: f64 = 12.5;
 /// A kind of call that was never made while no request was open is rarely made so.
 const SELDOM: (f64, f64) = (0.1, 20.0);
 
@@ -30,7 +28,7 @@ pub struct Kind(u64);
 impl Kind {
     /// The kind of a call with these words.
     pub fn of(words: &[Token]) -> Self {
-        let common = words.iter().filter(|token| token.bits < MAX_COMMON);
+        let common = words.iter().filter(|token| !token.is_rare());
         Self(common.fold(0, |kind, token| kind ^ token.hash))
     }
 }

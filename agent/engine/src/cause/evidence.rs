@@ -1,6 +1,6 @@
 //! What is known of what caused a call or a launch, before that is decided.
 
-use super::habits::Clue;
+use super::{habits::Clue, weigh::Verdict};
 use crate::{Time, graph::NodeId};
 
 /// How a parent was found; the words of `tracer.link.method`.
@@ -86,6 +86,8 @@ const CLEAR: f64 = 7.0;
 pub struct Evidence {
     /// The process.
     pub pid: u32,
+    /// The thread.
+    pub tid: u32,
     /// When the thread acted: sent the request, began the connect, forked.
     pub at: Time,
     /// Requests that the process had open then.
@@ -99,10 +101,25 @@ pub struct Evidence {
     pub content: Vec<(NodeId, f64)>,
     /// What the thread answered next when the call was done.
     pub answer: Option<(NodeId, Clue)>,
+    /// Calls with the same rare words.
+    pub siblings: Vec<Sibling>,
     /// How probably it is for no request at all, before any clue.
     pub background: f64,
     /// Whether it was learned from.
     pub learned: bool,
+}
+
+/// A call that speaks for another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Sibling {
+    /// The call.
+    pub call: NodeId,
+    /// What the two have in common.
+    pub clue: Clue,
+    /// The thread that made it.
+    pub tid: u32,
+    /// What it is for by what was known of it alone, once that is decided.
+    pub said: Option<Verdict>,
 }
 
 impl Evidence {

@@ -29,10 +29,14 @@ pub enum Clue {
     LaterAnswer,
     /// The process answered this request next after the child had ended.
     AfterExit,
+    /// Another call with the same rare words is for this request.
+    Sibling,
+    /// The very same call is.
+    Twin,
 }
 
 /// Number of [`Clue`]s.
-const CLUES: usize = 13;
+const CLUES: usize = 15;
 /// Counts are halved when they reach this, so that what a process did long ago fades.
 const MEMORY: f64 = 512.0;
 
@@ -41,7 +45,8 @@ impl Clue {
     /// reasons, and may go on with other work without being woken.
     const fn at_most(self) -> f64 {
         match self {
-            Self::Handed | Self::Woken | Self::Woke | Self::WokeLater => 0.89,
+            Self::Handed | Self::Woken | Self::WokeLater => 0.89,
+            Self::Woke | Self::Sibling => 0.99,
             _ => 0.999,
         }
     }
@@ -51,12 +56,15 @@ impl Clue {
     const fn prior(self) -> (f64, f64) {
         match self {
             Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
+            // Unlearned sooner than what it is held against.
+            Self::Sibling => (2.85, 0.15),
             Self::AfterExit => (9.0, 1.0),
             Self::Woken => (2.0, 1.0),
-            Self::Woke => (80.0, 10.0),
+            Self::Woke => (40.0, 2.0),
             Self::LastRead | Self::NextAnswer => (3.0, 0.9),
             Self::EarlierRead => (0.8, 1.2),
-            Self::Handed | Self::WokeLater => (1.0, 1.0),
+            Self::Handed | Self::Twin => (1.0, 1.0),
+            Self::WokeLater => (1.0, 2.0),
             Self::OwnAnswer => (29.0, 1.0),
             Self::LaterAnswer => (0.6, 1.4),
         }
@@ -72,8 +80,13 @@ pub struct Habits {
 impl Habits {
     /// A clue turned out right or wrong.
     pub fn learn(&mut self, clue: Clue, right: bool) {
+        self.learn_likely(clue, f64::from(u8::from(right)));
+    }
+
+    /// A clue was right with this probability.
+    pub fn learn_likely(&mut self, clue: Clue, right: f64) {
         let (hits, misses) = &mut self.seen[clue as usize];
-        *(if right { &mut *hits } else { &mut *misses }) += 1.0;
+        (*hits, *misses) = (*hits + right, *misses + (1.0 - right));
         if *hits + *misses >= MEMORY {
             (*hits, *misses) = (*hits / 2.0, *misses / 2.0);
         }

@@ -10,7 +10,7 @@ const MAX_SHARED: usize = 8;
 const MAX_COUNTED: usize = 1024;
 /// What a word loses, in bits, each time that the number of requests it was in doubles: a little more than
 /// its share, since what was met twice will be met again.
-const USUAL: f64 = 1.5;
+pub const USUAL: f64 = 1.5;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -34,10 +34,11 @@ struct Holders {
 
 /// In how many heads each word was.
 #[derive(Debug, Default)]
-struct Counts(FxHashMap<u64, u32>);
+pub struct Counts(FxHashMap<u64, u32>);
 
 impl Counts {
-    fn add(&mut self, word: u64) {
+    /// One more.
+    pub fn add(&mut self, word: u64) {
         if self.0.len() >= MAX_COUNTED && !self.0.contains_key(&word) {
             self.0.retain(|_, count| {
                 *count /= 2;
@@ -49,7 +50,8 @@ impl Counts {
         }
     }
 
-    fn of(&self, word: u64) -> u32 {
+    /// How many.
+    pub fn of(&self, word: u64) -> u32 {
         self.0.get(&word).copied().unwrap_or_default()
     }
 }

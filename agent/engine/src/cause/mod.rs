@@ -7,18 +7,22 @@
 //!        ▼
 //!  Evidence ── sure? ──► Known
 //!        │  what the thread answers when the call is done   (next_answer)
+//!        │  the same of calls with the same rare words
 //!        ▼
 //!     weighed by what was right in this process before ──► Known, or Nothing
 //! ```
 //!
 //! A thread that works on one request at a time says it all by itself. One that has several open (an event
 //! loop) may turn from any of them to any other: there, what each clue is worth is learned for each process,
-//! from the calls whose content decided and from the clues' agreement with each other.
+//! from what all of them together say.
 
 mod background;
+mod deciding;
 mod evidence;
 mod habits;
 mod index;
+mod places;
+mod siblings;
 mod threads;
 mod tokens;
 mod weigh;
@@ -33,12 +37,12 @@ use crate::{
     http1::Head,
 };
 use background::Kind;
-use habits::Habits;
+use deciding::{introduce, learn, link, resolve};
 use rustc_hash::FxHashMap;
 use threads::{Next, Threads};
 use tokens::Token;
 use tracer_common::Wake;
-use weigh::{MIN_CONFIDENCE, SURE, Verdict, weigh};
+use weigh::{MIN_CONFIDENCE, SURE, weigh};
 use workload::Workload;
 
 /// Most serving processes: more than a node runs. Past it those that have nothing open are forgotten, with
@@ -112,7 +116,13 @@ impl Causes {
     /// A thread has read a request; `behind` another one on the same connection.
     pub fn serve(&mut self, (pid, tid): (u32, u32), node: NodeId, behind: bool) {
         if self.workloads.len() >= MAX_WORKLOADS && !self.workloads.contains_key(&pid) {
-            self.workloads.retain(|_, workload| workload.len() > 0);
+            let words = &mut self.words;
+            self.workloads.retain(|_, workload| {
+                if workload.len() == 0 {
+                    workload.siblings.clear(words);
+                }
+                workload.len() > 0
+            });
             if self.workloads.len() >= MAX_WORKLOADS {
                 return;
             }
@@ -128,7 +138,7 @@ impl Causes {
             self.threads.has_read(tid);
         }
         if workload.ended && workload.len() == 0 {
-            self.workloads.remove(&pid);
+            self.forget(pid);
         }
     }
 
@@ -142,6 +152,7 @@ impl Causes {
         if let Some(workload) = self.workloads.get_mut(&pid) {
             workload.ended = true;
             if workload.len() == 0 {
+                workload.siblings.clear(&mut self.words);
                 self.workloads.remove(&pid);
             }
         }
@@ -160,12 +171,14 @@ impl Causes {
         let sole = workload.sole().filter(|request| !minds_its_own || workload.reader(*request) == Some(tid));
         Some(Evidence {
             pid,
+            tid,
             at,
             open: u32::try_from(workload.waiting()).unwrap_or(u32::MAX),
             sole,
             thread,
             content: Vec::new(),
             answer: None,
+            siblings: Vec::new(),
             background: 0.0,
             learned: false,
         })
@@ -180,7 +193,8 @@ impl Causes {
     pub fn likely(&self, evidence: &Evidence, graph: &Graph) -> Option<NodeId> {
         let workload = self.workloads.get(&evidence.pid)?;
         let thread = resolve(evidence, graph).filter(|(node, _)| !graph.is_call(*node));
-        let verdict = weigh(&Evidence { thread, ..evidence.clone() }, &workload.habits, |_| false)?;
+        let verdict =
+            weigh(&Evidence { thread, ..evidence.clone() }, &[], &workload.habits, |_| false).verdict()?;
         (verdict.confidence >= MIN_CONFIDENCE).then_some(verdict.node)
     }
 
@@ -221,10 +235,16 @@ impl Causes {
         }
     }
 
-    /// The cause of a call or a launch that begins, as far as it is known.
-    pub fn judge(&mut self, mut evidence: Evidence, words: Words<'_>, graph: &Graph) -> Cause {
+    /// The cause of a call or a launch `id` that begins, as far as it is known.
+    pub fn judge(
+        &mut self,
+        id: NodeId,
+        mut evidence: Evidence,
+        words: Words<'_>,
+        graph: &mut Graph,
+    ) -> Cause {
         let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
-        let tokens = words.tokens();
+        let (tid, tokens) = (evidence.tid, words.tokens());
         let kind = Kind::of(&tokens);
         evidence.background = workload.background.probability(kind);
         if workload.len() > 1 {
@@ -242,12 +262,15 @@ impl Causes {
         }
         evidence.thread = resolve(&evidence, graph);
         let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
-        match weigh(&evidence, &workload.habits, |_| false) {
-            Some(verdict) if verdict.confidence >= SURE && !waits => {
-                learn(&mut workload.habits, &mut evidence);
+        let weighed = weigh(&evidence, &[], &workload.habits, |_| false);
+        let sure = weighed.verdict().filter(|verdict| verdict.confidence >= SURE && !waits);
+        let speaks = sure.is_none_or(|verdict| verdict.method == Method::Content);
+        let mut cause = match sure {
+            Some(verdict) => {
+                learn(&mut workload.habits, &evidence, &[], &weighed);
                 Cause::Known(verdict.node, link(&evidence, verdict))
             }
-            _ => {
+            None => {
                 let handed =
                     matches!(evidence.thread, None | Some((_, Clue::Handed | Clue::Begun | Clue::Woken)));
                 if handed && evidence.open > 1 && !std::mem::replace(&mut workload.watched, true) {
@@ -255,7 +278,15 @@ impl Causes {
                 }
                 Cause::Open(Box::new(evidence))
             }
+        };
+        if speaks
+            && matches!(words, Words::Request(_))
+            && (workload.len() > 1 || !workload.siblings.is_empty())
+        {
+            introduce((id, tid), &mut cause, workload.siblings.find(&tokens), graph);
+            workload.siblings.add((id, tid), &tokens, &mut self.words);
         }
+        cause
     }
 
     /// Processes whose threads' wake-ups would tell more, since the last call.
@@ -269,13 +300,12 @@ impl Causes {
         let Some(workload) = self.workloads.get_mut(&wake.header.pid) else { return };
         let own = self.threads.own([waker, woken]);
         match own {
-            [Some(one), Some(other)] if one != other => workload.locks.insert(wake.futex),
-            _ if workload.locks.contains(wake.futex) => {}
+            [Some(one), Some(other)] if one != other => workload.places.met(wake.futex, woken),
+            _ if workload.places.is_lock(wake.futex) => {}
             [Some(request), None] => self.threads.handed(woken, request),
-            [None, Some(request)] => {
-                for next in self.threads.hands_back(waker) {
-                    self.follows(next, request, graph);
-                }
+            [None, Some(request)] if workload.places.waited(wake.futex, woken) => {
+                let calls = self.threads.hands_back(waker);
+                self.handed_back(&calls, request, graph);
             }
             _ => {}
         }
@@ -316,111 +346,4 @@ impl Causes {
             _ => self.follows(Next { call: launch, clue: Clue::AfterExit }, request, graph),
         }
     }
-
-    /// What came after a call points to a request.
-    fn follows(&mut self, next: Next, request: NodeId, graph: &mut Graph) {
-        let began = graph.times(request).map(|times| times.start);
-        let Some(node) = graph.get_mut(next.call) else { return };
-        match &mut node.cause {
-            Cause::Open(evidence) if began.is_none_or(|began| began > evidence.at) => {}
-            Cause::Open(evidence) => {
-                evidence.answer.get_or_insert((request, next.clue));
-                let mut evidence = evidence.clone();
-                evidence.thread = resolve(&evidence, graph).filter(|(node, _)| !graph.is_call(*node));
-                let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return };
-                if learn(&mut workload.habits, &mut evidence)
-                    && let Some(Cause::Open(kept)) = graph.get_mut(next.call).map(|node| &mut node.cause)
-                {
-                    kept.learned = true;
-                }
-            }
-            Cause::Known(cause, Link { method: Method::Content, candidates: 2.., .. }) => {
-                let right = *cause == request;
-                if let Some(workload) = self.workloads.get_mut(&node.pid) {
-                    workload.habits.learn(next.clue, right);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Decides what can be decided of what a span hangs on: what was answered. Whether that is all.
-    pub fn settle(&mut self, id: NodeId, graph: &mut Graph) -> bool {
-        while let Some(undecided) = graph.undecided(id) {
-            let answered = |node: &Node| matches!(&node.cause, Cause::Open(e) if e.answer.is_some());
-            if !graph.get(undecided).is_some_and(answered) {
-                return false;
-            }
-            self.decide(undecided, graph);
-        }
-        true
-    }
-
-    /// Decides what is still open, with what is known by now.
-    pub fn decide(&mut self, id: NodeId, graph: &mut Graph) {
-        let Some(node) = graph.get_mut(id) else { return };
-        // Who calls waits for the answer, as a rule; what was launched may be meant to go on.
-        let end = node.end.filter(|_| node.is_call());
-        let Cause::Open(mut evidence) = std::mem::take(&mut node.cause) else { return };
-        evidence.thread = resolve(&evidence, graph).filter(|(node, _)| !graph.is_call(*node));
-        let answered_before = |cause| {
-            let answered = graph.times(cause).and_then(|times| times.answered);
-            matches!((answered, end), (Some(answered), Some(end)) if answered < end)
-        };
-        let nothing = &mut Workload::default();
-        let workload = self.workloads.get_mut(&evidence.pid).unwrap_or(nothing);
-        let verdict = weigh(&evidence, &workload.habits, answered_before);
-        if let Some((_, clue)) =
-            evidence.thread.filter(|(node, _)| evidence.open > 1 && answered_before(*node))
-        {
-            workload.habits.learn(clue, false);
-        } else {
-            learn(&mut workload.habits, &mut evidence);
-        }
-        match verdict.filter(|verdict| verdict.confidence >= MIN_CONFIDENCE) {
-            Some(verdict) => {
-                if let Some(node) = graph.get_mut(id) {
-                    node.cause = Cause::Known(verdict.node, link(&evidence, verdict));
-                }
-            }
-            None => self.undecided += 1,
-        }
-    }
-}
-
-fn link(evidence: &Evidence, verdict: Verdict) -> Link {
-    Link { method: verdict.method, confidence: verdict.confidence, candidates: evidence.open }
-}
-
-/// What the thread was busy with: of a call, what that was for, once it is decided.
-fn resolve(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clue)> {
-    let (node, clue) = evidence.thread?;
-    if !graph.is_call(node) || graph.is_undecided(node) {
-        return Some((node, clue));
-    }
-    let cause = graph.cause(node)?;
-    let times = graph.times(cause)?;
-    let open = times.start <= evidence.at && times.end.is_none_or(|end| end >= evidence.at);
-    open.then_some((cause, clue))
-}
-
-/// Learns, once, from a call whose content leaves no doubt, or from two clues that are independent of each other.
-/// Whether there was anything to learn.
-fn learn(habits: &mut Habits, evidence: &mut Evidence) -> bool {
-    if evidence.open < 2 || evidence.learned {
-        return false;
-    }
-    evidence.learned = true;
-    let clues = evidence.thread.into_iter().chain(evidence.answer);
-    match (evidence.content_decides(), evidence.thread, evidence.answer) {
-        (Some(right), ..) => clues.for_each(|(node, clue)| habits.learn(clue, node == right)),
-        (None, Some((asked, first)), Some((answered, next)))
-            if !matches!(next, Clue::LaterAnswer | Clue::WokeLater | Clue::AfterExit) =>
-        {
-            habits.learn(first, asked == answered);
-            habits.learn(next, asked == answered);
-        }
-        _ => evidence.learned = false,
-    }
-    evidence.learned
 }

@@ -10,12 +10,6 @@ const MAX_THREADS: usize = 65_536;
 /// Most calls of one thread that wait for what it answers next.
 const MAX_ANSWERED: usize = 32;
 
-/// Jobs that a thread must have returned before it is known to return all.
-const MIN_JOBS: u32 = 8;
-
-/// It must have returned so many for each one that it did not: an unseen end of a job costs one now and then.
-const MIN_RETURNED: u32 = 39;
-
 /// What is known of a thread.
 #[derive(Debug, Default)]
 struct Thread {
@@ -32,10 +26,6 @@ struct Thread {
     /// Whether it ever had two of them, on two connections: then what it read last need not be what it
     /// works on.
     multiplexes: bool,
-    /// Times that it made calls for a thread that handed it work, and of these the ones after which it woke
-    /// such a thread.
-    jobs: u32,
-    returned: u32,
     /// Calls whose answers it read since it last answered a request, the latest [`MAX_ANSWERED`].
     answered: Vec<NodeId>,
 }
@@ -170,26 +160,17 @@ impl Threads {
         let thread = self.thread(tid);
         if thread.reading == 0 {
             (thread.activity, thread.interrupted) = (Some((request, Turn::Woken)), false);
-            thread.jobs += u32::from(!thread.answered.is_empty());
             thread.answered.clear();
         }
     }
 
     /// A thread hands back what it did: the calls whose answers it has read.
-    pub fn hands_back(&mut self, tid: u32) -> Vec<Next> {
+    pub fn hands_back(&mut self, tid: u32) -> Vec<NodeId> {
         let Some(thread) = self.known.get_mut(&tid) else { return Vec::new() };
-        if thread.answered.is_empty() {
-            return Vec::new();
-        }
-        (thread.jobs, thread.returned) = (thread.jobs + 1, thread.returned + 1);
-        if thread.reading == 0 {
+        if thread.reading == 0 && !thread.answered.is_empty() {
             thread.activity = None;
         }
-        let kept = thread.jobs - thread.returned;
-        let returns = thread.returned >= MIN_JOBS && thread.returned >= kept * MIN_RETURNED;
-        let last = thread.answered.last().copied();
-        let clue = |call| if returns || Some(call) == last { Clue::Woke } else { Clue::WokeLater };
-        thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()
+        std::mem::take(&mut thread.answered)
     }
 
     /// A thread goes on under another number: the one that called exec has its process's from then on.

@@ -14,6 +14,8 @@ const MAX_VALUE: usize = 1024;
 const MAX_BITS: f64 = 40.0;
 /// What a time says, in bits: many requests of the same moment have it.
 const TIME_BITS: f64 = 3.0;
+/// Words that say more, in bits, are ids: names and words of a language say less.
+const MAX_COMMON: f64 = 12.5;
 /// A word of small letters is one of a language unless it is longer than those are.
 const LONGEST_WORD: usize = 16;
 
@@ -47,6 +49,13 @@ pub struct Token {
     pub hash: u64,
     /// Bits, before it is known how usual it is here.
     pub bits: f64,
+}
+
+impl Token {
+    /// Whether it is an id, of which two things that differ in them may be alike.
+    pub fn is_rare(self) -> bool {
+        self.bits > MAX_COMMON
+    }
 }
 
 /// The words of a request's target and fields, each once, in no particular order.

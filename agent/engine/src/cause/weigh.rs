@@ -2,7 +2,7 @@
 //!
 //! Every clue multiplies the odds of the request that it points to by how much more often it points there
 //! rightly than by chance: Bayes' rule, with the clues taken as independent. What shares words with the call
-//! gains by how improbable that is. Against all stands that the call is for none of them, against which only
+//! gains by how improbable that is; what a sibling says counts as far as siblings are for the same. Against all stands that the call is for none of them, against which only
 //! shared words speak.
 
 use super::{
@@ -36,61 +36,139 @@ pub struct Verdict {
     pub confidence: f64,
 }
 
+/// What a sibling says of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice {
+    /// What the two have in common.
+    pub clue: Clue,
+    /// The thread that made the sibling.
+    pub tid: u32,
+    /// What the sibling is for.
+    pub said: Verdict,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Suspect {
     node: NodeId,
     bits: f64,
     most: (f64, Method),
 }
 
+/// Each request's probability.
+#[derive(Debug, Default)]
+pub struct Weighed {
+    suspects: Vec<Suspect>,
+    /// The odds of all together, also of those that nothing points to.
+    all: f64,
+    /// The odds that it is none, to that it is the best.
+    none: f64,
+}
+
 /// Weighs evidence. `answered_before` says of a request whether it was answered before what it is to have
 /// caused had ended.
 pub fn weigh(
     evidence: &Evidence,
+    voices: &[Voice],
     habits: &Habits,
     answered_before: impl Fn(NodeId) -> bool,
-) -> Option<Verdict> {
-    let mut suspects: Vec<Suspect> = Vec::with_capacity(4);
-    let mut add = |node: NodeId, bits: f64, method: Method| match suspects.iter_mut().find(|s| s.node == node)
-    {
-        Some(suspect) => {
-            suspect.bits += bits;
-            if bits > suspect.most.0 {
-                suspect.most = (bits, method);
-            }
-        }
-        None => suspects.push(Suspect { node, bits, most: (bits, method) }),
-    };
+) -> Weighed {
+    let mut weighed = Weighed { suspects: Vec::with_capacity(4), ..Weighed::default() };
     let open = f64::from(evidence.open.max(1));
     if let Some(sole) = evidence.sole {
-        add(sole, 0.0, Method::Only);
+        weighed.add(sole, 0.0, Method::Only);
     }
     let most = evidence.content.iter().map(|(_, bits)| *bits).fold(0.0, f64::max);
     for (node, bits) in &evidence.content {
         // By how much the others say less counts in full.
-        add(*node, bits - (most - MAX_CONTENT).max(0.0), Method::Content);
+        weighed.add(*node, bits - (most - MAX_CONTENT).max(0.0), Method::Content);
     }
     for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
-        let right = habits.reliability(clue);
-        let by_chance = (1.0 - right) / (open - 1.0).max(1.0);
-        let bits = (right / by_chance).log2();
+        let bits = bits(habits.reliability(clue), open);
         // Where there is but one, a clue cannot point elsewhere, and says nothing against it.
-        add(node, if evidence.open > 1 { bits } else { bits.max(0.0) }, method(clue));
+        weighed.add(node, if evidence.open > 1 { bits } else { bits.max(0.0) }, method(clue));
     }
-    for suspect in suspects.iter_mut().filter(|suspect| answered_before(suspect.node)) {
+    weighed.listen(evidence, voices, habits);
+    for suspect in weighed.suspects.iter_mut().filter(|suspect| answered_before(suspect.node)) {
         suspect.bits -= ANSWERED_BEFORE;
     }
-    let others = (open - suspects.len() as f64).max(0.0);
-    let all: f64 = suspects.iter().map(|suspect| suspect.bits.exp2()).sum::<f64>() + others;
-    // Of equals the oldest, so that the order of the clues does not matter.
-    let best = suspects.into_iter().reduce(|a, b| if (b.bits, a.node) > (a.bits, b.node) { b } else { a })?;
+    let others = (open - weighed.suspects.len() as f64).max(0.0);
+    weighed.all = weighed.suspects.iter().map(|suspect| suspect.bits.exp2()).sum::<f64>() + others;
     // A thread is busy with something whatever it calls: only words say that it is for a request at all.
-    let words = evidence.content.iter().find(|(node, _)| *node == best.node).map_or(0.0, |(_, bits)| *bits);
-    let none = evidence.background / (1.0 - evidence.background) * (-words).exp2();
-    let most = if best.most.1 == Method::Only { MAX_ONLY } else { MAX_CONFIDENCE };
-    let confidence = (best.bits.exp2() / all / (1.0 + none)).min(most);
-    // What lies beyond differs between mathematical libraries, and a replay must not.
-    let confidence = (confidence * 1000.0).round() / 1000.0;
-    Some(Verdict { node: best.node, method: best.most.1, confidence })
+    let words = |best: Suspect| evidence.content.iter().find(|(node, _)| *node == best.node);
+    let words = weighed.best().and_then(words).map_or(0.0, |(_, bits)| *bits);
+    weighed.none = evidence.background / (1.0 - evidence.background) * (-words).exp2();
+    weighed
+}
+
+impl Weighed {
+    fn add(&mut self, node: NodeId, bits: f64, method: Method) {
+        match self.suspects.iter_mut().find(|suspect| suspect.node == node) {
+            Some(suspect) => {
+                suspect.bits += bits;
+                if bits > suspect.most.0 {
+                    suspect.most = (bits, method);
+                }
+            }
+            None => self.suspects.push(Suspect { node, bits, most: (bits, method) }),
+        }
+    }
+
+    /// What siblings say. Of one thread that says the same of several calls it counts once, at its surest: it may have
+    /// done all of them for the same wrong reason.
+    fn listen(&mut self, evidence: &Evidence, voices: &[Voice], habits: &Habits) {
+        let open = f64::from(evidence.open);
+        let mut heard: Vec<(u32, NodeId, f64)> =
+            self.suspects.iter().map(|suspect| (evidence.tid, suspect.node, suspect.bits)).collect();
+        for Voice { clue, tid, said } in voices.iter().filter(|_| evidence.open > 1) {
+            // It is for the same and right, or for another one, as likely for any.
+            let same = habits.reliability(*clue);
+            let bits = bits(same * said.confidence + (1.0 - same) / open, open);
+            let before = heard.iter_mut().find(|(by, node, _)| (*by, *node) == (*tid, said.node));
+            let more = match before {
+                Some((.., most)) => {
+                    let more = (bits - *most).max(0.0);
+                    *most += more;
+                    more
+                }
+                None => {
+                    heard.push((*tid, said.node, bits));
+                    bits
+                }
+            };
+            self.add(said.node, more, said.method);
+        }
+    }
+
+    /// Of equals the oldest, so that the order of the clues does not matter.
+    fn best(&self) -> Option<Suspect> {
+        self.suspects.iter().copied().reduce(|a, b| if (b.bits, a.node) > (a.bits, b.node) { b } else { a })
+    }
+
+    /// The most probable request.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let best = self.best()?;
+        let most = if best.most.1 == Method::Only { MAX_ONLY } else { MAX_CONFIDENCE };
+        let confidence = (best.bits.exp2() / self.all / (1.0 + self.none)).min(most);
+        Some(Verdict { node: best.node, method: best.most.1, confidence: rounded(confidence) })
+    }
+
+    /// How probably it is this one, if it is any.
+    pub fn probability(&self, node: NodeId) -> f64 {
+        let suspect = self.suspects.iter().find(|suspect| suspect.node == node);
+        suspect.map_or(0.0, |suspect| rounded(suspect.bits.exp2() / self.all))
+    }
+}
+
+/// What lies beyond differs between mathematical libraries, and a replay must not.
+fn rounded(probability: f64) -> f64 {
+    (probability * 1000.0).round() / 1000.0
+}
+
+/// What something says that is right so often, in bits: by how much more often it points to the right one of those that
+/// are open than to another one.
+fn bits(right: f64, open: f64) -> f64 {
+    let by_chance = (1.0 - right) / (open - 1.0).max(1.0);
+    (right / by_chance).log2()
 }
 
 fn method(clue: Clue) -> Method {

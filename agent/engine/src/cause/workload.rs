@@ -1,42 +1,16 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
-use super::{background::Background, habits::Habits, index::Index, tokens};
+use super::{
+    background::Background, habits::Habits, index::Index, places::Places, siblings::Siblings, tokens,
+};
 use crate::{Budget, Time, exchange::Exchange, graph::NodeId};
-use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
 /// Bytes that a word takes: its hash with the request, and its place in the index.
 const WORD: usize = 96;
 
-/// Most locks of a process that are known; past it all are found anew.
-const MAX_LOCKS: usize = 1024;
-
 /// Most children that have ended since the process last began to answer a request; later ones are not kept.
 const MAX_ENDED: usize = 32;
-
-/// See [`Workload::locks`].
-#[derive(Debug, Default)]
-pub struct Locks(FxHashSet<u64>);
-
-impl Locks {
-    /// This is one.
-    pub fn insert(&mut self, futex: u64) {
-        if self.0.len() >= MAX_LOCKS {
-            self.0.clear();
-        }
-        self.0.insert(line(futex));
-    }
-
-    /// Whether this is one.
-    pub fn contains(&self, futex: u64) -> bool {
-        self.0.contains(&line(futex))
-    }
-}
-
-/// The parts of one lock lie together.
-fn line(futex: u64) -> u64 {
-    futex >> 6
-}
 
 /// An open request.
 #[derive(Debug)]
@@ -64,9 +38,10 @@ pub struct Workload {
     pub ended: bool,
     /// What it calls of itself.
     pub background: Background,
-    /// Places in its memory at which threads that work on different requests wake each other: locks, not
-    /// hand-overs.
-    pub locks: Locks,
+    /// Where its threads wait for each other.
+    pub places: Places,
+    /// Its latest calls.
+    pub siblings: Siblings,
     /// Whether the kernel side was asked for its threads' wake-ups.
     pub watched: bool,
     /// How it works.
