@@ -43,8 +43,9 @@ impl Causes {
                 if evidence.siblings.is_empty()
                     && let Some(workload) = self.workloads.get_mut(&evidence.pid)
                 {
-                    let evidence = resolved(&evidence.clone(), graph);
-                    let weighed = weigh(&evidence, &[], &workload.habits, |_| false);
+                    let mut evidence = evidence.clone();
+                    evidence.thread = decided(&evidence, graph);
+                    let weighed = weigh(&evidence, evidence.thread, &[], &workload.habits, |_| false);
                     if learn(&mut workload.habits, &evidence, &[], &weighed)
                         && let Some(Cause::Open(kept)) = graph.get_mut(next.call).map(|node| &mut node.cause)
                     {
@@ -93,15 +94,17 @@ impl Causes {
 
     /// Decides what is still open, with what is known by now.
     pub fn decide(&mut self, id: NodeId, graph: &mut Graph) {
-        let Some(Cause::Open(evidence)) = graph.get(id).map(|node| &node.cause) else { return };
-        let evidence = resolved(evidence, graph);
+        let Some(node) = graph.get_mut(id).filter(|node| node.cause.is_open()) else { return };
+        let Cause::Open(mut evidence) = std::mem::take(&mut node.cause) else { return };
+        evidence.thread = decided(&evidence, graph);
+        let thread = evidence.thread;
         let end = end_of_call(id, graph);
         let voices = self.voices(&evidence, graph);
         let nothing = &mut super::Workload::default();
         let workload = self.workloads.get_mut(&evidence.pid).unwrap_or(nothing);
         let answered_before = |cause| answered_before(cause, end, graph);
-        let alone = weigh(&evidence, &[], &workload.habits, answered_before).verdict();
-        let weighed = weigh(&evidence, &voices, &workload.habits, answered_before);
+        let alone = weigh(&evidence, thread, &[], &workload.habits, answered_before).verdict();
+        let weighed = weigh(&evidence, thread, &voices, &workload.habits, answered_before);
         match evidence.thread.filter(|(node, _)| evidence.open > 1 && answered_before(*node)) {
             Some((_, clue)) => workload.habits.learn(clue, false),
             None => {
@@ -120,10 +123,10 @@ impl Causes {
     /// What all evidence of something that is still to be decided says.
     fn weighed(&self, id: NodeId, graph: &Graph) -> Option<Weighed> {
         let Cause::Open(evidence) = &graph.get(id)?.cause else { return None };
-        let (evidence, end) = (resolved(evidence, graph), end_of_call(id, graph));
+        let (thread, end) = (decided(evidence, graph), end_of_call(id, graph));
         let habits = &self.workloads.get(&evidence.pid)?.habits;
-        let voices = self.voices(&evidence, graph);
-        Some(weigh(&evidence, &voices, habits, |cause| answered_before(cause, end, graph)))
+        let voices = self.voices(evidence, graph);
+        Some(weigh(evidence, thread, &voices, habits, |cause| answered_before(cause, end, graph)))
     }
 
     /// What the siblings of a call say, each by itself, of requests that can be its cause.
@@ -131,11 +134,9 @@ impl Causes {
         let Some(workload) = self.workloads.get(&evidence.pid) else { return Vec::new() };
         let by_itself = |call: NodeId| {
             let Cause::Open(evidence) = &graph.get(call)?.cause else { return None };
-            let end = end_of_call(call, graph);
-            weigh(&resolved(evidence, graph), &[], &workload.habits, |cause| {
-                answered_before(cause, end, graph)
-            })
-            .verdict()
+            let (thread, end) = (decided(evidence, graph), end_of_call(call, graph));
+            weigh(evidence, thread, &[], &workload.habits, |cause| answered_before(cause, end, graph))
+                .verdict()
         };
         let voice = |sibling: &Sibling| {
             let said = sibling.said.or_else(|| by_itself(sibling.call))?;
@@ -197,10 +198,9 @@ pub(super) fn link(evidence: &Evidence, verdict: Verdict) -> Link {
     Link { method: verdict.method, confidence: verdict.confidence, candidates: evidence.open }
 }
 
-/// The evidence with what a call that the thread had read the answer to was for; without that while it is not known.
-fn resolved(evidence: &Evidence, graph: &Graph) -> Evidence {
-    let thread = resolve(evidence, graph).filter(|(node, _)| !graph.is_call(*node));
-    Evidence { thread, ..evidence.clone() }
+/// What the thread was busy with, once that is decided.
+pub(super) fn decided(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clue)> {
+    resolve(evidence, graph).filter(|(node, _)| !graph.is_call(*node))
 }
 
 /// What the thread was busy with: of a call, what that was for, once it is decided.

@@ -37,7 +37,7 @@ use crate::{
     http1::Head,
 };
 use background::Kind;
-use deciding::{introduce, learn, link, resolve};
+use deciding::{decided, introduce, learn, link, resolve};
 use rustc_hash::FxHashMap;
 use threads::{Next, Threads};
 use tokens::Token;
@@ -192,9 +192,8 @@ impl Causes {
     /// The request that something is most probably for, if that is sure enough to be told.
     pub fn likely(&self, evidence: &Evidence, graph: &Graph) -> Option<NodeId> {
         let workload = self.workloads.get(&evidence.pid)?;
-        let thread = resolve(evidence, graph).filter(|(node, _)| !graph.is_call(*node));
-        let verdict =
-            weigh(&Evidence { thread, ..evidence.clone() }, &[], &workload.habits, |_| false).verdict()?;
+        let thread = decided(evidence, graph);
+        let verdict = weigh(evidence, thread, &[], &workload.habits, |_| false).verdict()?;
         (verdict.confidence >= MIN_CONFIDENCE).then_some(verdict.node)
     }
 
@@ -262,7 +261,7 @@ impl Causes {
         }
         evidence.thread = resolve(&evidence, graph);
         let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
-        let weighed = weigh(&evidence, &[], &workload.habits, |_| false);
+        let weighed = weigh(&evidence, evidence.thread, &[], &workload.habits, |_| false);
         let sure = weighed.verdict().filter(|verdict| verdict.confidence >= SURE && !waits);
         let speaks = sure.is_none_or(|verdict| verdict.method == Method::Content);
         let mut cause = match sure {

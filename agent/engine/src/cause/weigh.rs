@@ -64,10 +64,11 @@ pub struct Weighed {
     none: f64,
 }
 
-/// Weighs evidence. `answered_before` says of a request whether it was answered before what it is to have
-/// caused had ended.
+/// Weighs evidence, with `thread` for what it says of the thread. `answered_before` says of a request whether it was
+/// answered before what it is to have caused had ended.
 pub fn weigh(
     evidence: &Evidence,
+    thread: Option<(NodeId, Clue)>,
     voices: &[Voice],
     habits: &Habits,
     answered_before: impl Fn(NodeId) -> bool,
@@ -82,7 +83,7 @@ pub fn weigh(
         // By how much the others say less counts in full.
         weighed.add(*node, bits - (most - MAX_CONTENT).max(0.0), Method::Content);
     }
-    for (node, clue) in evidence.thread.into_iter().chain(evidence.answer) {
+    for (node, clue) in thread.into_iter().chain(evidence.answer) {
         let bits = bits(habits.reliability(clue), open);
         // Where there is but one, a clue cannot point elsewhere, and says nothing against it.
         weighed.add(node, if evidence.open > 1 { bits } else { bits.max(0.0) }, method(clue));
@@ -116,10 +117,13 @@ impl Weighed {
     /// What siblings say. Of one thread that says the same of several calls it counts once, at its surest: it may have
     /// done all of them for the same wrong reason.
     fn listen(&mut self, evidence: &Evidence, voices: &[Voice], habits: &Habits) {
+        if voices.is_empty() || evidence.open < 2 {
+            return;
+        }
         let open = f64::from(evidence.open);
         let mut heard: Vec<(u32, NodeId, f64)> =
             self.suspects.iter().map(|suspect| (evidence.tid, suspect.node, suspect.bits)).collect();
-        for Voice { clue, tid, said } in voices.iter().filter(|_| evidence.open > 1) {
+        for Voice { clue, tid, said } in voices {
             // It is for the same and right, or for another one, as likely for any.
             let same = habits.reliability(*clue);
             let bits = bits(same * said.confidence + (1.0 - same) / open, open);
