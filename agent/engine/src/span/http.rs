@@ -11,7 +11,7 @@ use crate::{
     http1::Version,
     protocol::Protocol,
 };
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, fmt::Write, net::IpAddr};
 
 /// Methods of RFC 9110, RFC 5789 and the QUERY draft; others are `_OTHER`, so that a stranger cannot make names.
 const METHODS: &[&str] =
@@ -92,7 +92,7 @@ struct Peer {
 fn peer(endpoints: &Endpoints) -> Peer {
     match &endpoints.remote {
         Endpoint::Tcp(address, port) => {
-            Peer { transport: "tcp", address: Some(address.to_string()), port: Some(*port) }
+            Peer { transport: "tcp", address: Some(written(*address)), port: Some(*port) }
         }
         Endpoint::Unix(name) => {
             // The name of a unix connection is its listener's, whichever end it is.
@@ -104,6 +104,21 @@ fn peer(endpoints: &Endpoints) -> Peer {
             Peer { transport: "unix", address, port: None }
         }
     }
+}
+
+/// An address as one writes it. Every span has two: `Display` pads them in a buffer of its own, which shows.
+fn written(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(15);
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            text.push('.');
+        }
+        for unit in [100, 10, 1].into_iter().filter(|unit| *unit == 1 || octet >= *unit) {
+            text.push(char::from(b'0' + octet / unit % 10));
+        }
+    }
+    text
 }
 
 /// The target's own scheme, as one writes it, else that of the connection, or of the server's before it.
@@ -192,7 +207,7 @@ fn host<'a>(exchange: &'a Exchange, target: &Target<'a>, scheme: &str) -> (Cow<'
             let (host, port) = split_port(&name);
             (Cow::Owned(host.to_owned()), port.or(unnamed))
         }
-        (None, Endpoint::Tcp(address, port)) => (Cow::Owned(address.to_string()), Some(*port)),
+        (None, Endpoint::Tcp(address, port)) => (Cow::Owned(written(*address)), Some(*port)),
         (None, Endpoint::Unix(name)) => (Cow::Borrowed(name), None),
     }
 }
@@ -209,7 +224,7 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
 fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
     match &exchange.endpoints.local {
         Endpoint::Tcp(address, port) => {
-            attributes.push(("network.local.address", Value::Str(address.to_string())));
+            attributes.push(("network.local.address", Value::Str(written(*address))));
             attributes.push(("network.local.port", Value::Int((*port).into())));
         }
         Endpoint::Unix(name) if !name.is_empty() => {
@@ -257,4 +272,18 @@ fn status(exchange: &Exchange, attributes: &mut Attributes) -> Status {
         attributes.push(("tracer.incomplete", Value::Str(problem.name().into())));
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everybody_does() {
+        for text in
+            ["0.0.0.0", "10.0.200.7", "127.0.0.1", "192.168.99.100", "255.255.255.255", "::1", "fe80::1:2"]
+        {
+            assert_eq!(written(text.parse().unwrap()), text);
+        }
+    }
 }
