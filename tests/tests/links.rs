@@ -27,6 +27,7 @@ fn by_header() -> Result<()> {
         ("b3-single", format!("b3: {TRACE}-{SPAN}-1")),
         ("b3-multi", format!("X-B3-TraceId: {TRACE}\r\nX-B3-SpanId: {SPAN}\r\nX-B3-Sampled: 1")),
         ("uber", format!("uber-trace-id: {TRACE}:{SPAN}:0:1")),
+        ("uber-encoded", format!("Uber-Trace-Id: {TRACE}%3A{SPAN}%3A0%3A1")),
         ("first-wins", format!("uber-trace-id: 1:1:0:1\r\nb3: 0\r\nTraceParent: 00-{TRACE}-{SPAN}-00")),
     ];
     let stage = Stage::new()?;

@@ -27,7 +27,7 @@ pub struct Stats {
     pub orphan_responses: u64,
     /// Sends that failed.
     pub failed_sends: u64,
-    /// Requests whose trace context was broken.
+    /// Requests with a trace context that was broken, whether or not another one was valid.
     pub broken_contexts: u64,
     /// Requests not followed because too many waited for their response on one connection.
     pub dropped_requests: u64,

@@ -212,7 +212,7 @@ impl World {
     /// An exchange begins.
     pub fn begin(&mut self, begun: Begun) -> Option<NodeId> {
         let Begun { op, identity, wire, origin, behind, exchange } = begun;
-        let (side, carried) = (exchange.side, propagation::extract(|name| exchange.request.first_two(name)));
+        let (side, carried) = (exchange.side, propagation::extract(exchange.request.iter()));
         let elsewhere = exchange.endpoints.may_meet_elsewhere();
         let id = self.graph.name();
         let cause = match side {
@@ -222,11 +222,8 @@ impl World {
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
         node.cause = cause;
         node.other_end = identity.other_end().filter(|_| elsewhere);
-        match carried {
-            propagation::Carried::Context(context) => node.remote = Some(context),
-            propagation::Carried::Broken => self.stats.broken_contexts += 1,
-            propagation::Carried::Nothing => {}
-        }
+        node.remote = carried.context;
+        self.stats.broken_contexts += u64::from(carried.broken);
         self.ask(op.pid);
         let id = self.graph.add_as(id, node)?;
         if side == Side::Server {

@@ -170,13 +170,6 @@ impl Head {
         self.iter().filter(move |(field, _)| is_it(field)).map(|(_, value)| value)
     }
 
-    /// Values of the first two field lines of this name: for fields of which there must be one.
-    #[must_use]
-    pub fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
-        let mut values = self.fields(name);
-        [values.next(), values.next()]
-    }
-
     /// Value of the first field line of this name, in whatever case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
