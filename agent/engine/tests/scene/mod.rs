@@ -15,6 +15,7 @@
 pub mod chain;
 mod check;
 pub mod records;
+pub mod smuggling;
 
 pub use check::check;
 pub use records::Thread;

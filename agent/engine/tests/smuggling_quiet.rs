@@ -1,0 +1,384 @@
+//! Ordinary traffic that only looks like request smuggling.
+
+mod scene;
+
+use scene::{
+    Client, Scene, Server, answer,
+    chain::{Chain, F, S},
+    get,
+    smuggling::*,
+};
+
+#[test]
+fn what_only_looks_like_it() {
+    const NEXT: &str = "GET /b HTTP/1.1\r\n\r\n";
+    const CART: &str = "GET /cart HTTP/1.1\r\n\r\n";
+    let cut = "http.ambiguous_framing suspicious: the content of POST /a ends within a request";
+    let odd = "http.ambiguous_framing suspicious: POST /a can be framed in more than one way: cl and te";
+    let content = "http.ambiguous_framing suspicious: the content of POST /a begins with a request";
+    let cases: &[(&str, &[Op], &[&str])] = &[
+        ("pipelined", &[Recv("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n"), Send(OK), Send(OK)], &[]),
+        (
+            "pipelined behind a content",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n"),
+                Send(OK),
+                Send(OK),
+            ],
+            &[],
+        ),
+        ("read to its end", &[Recv(CL0), Send(OK), Recv(NEXT), Send(OK)], &[content]),
+        (
+            "a text about requests",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 22\r\n\r\n# try\nGET /x HTTP/1.1\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "unfinished, and read to its end",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nyour /cart"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer names everything",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n/cart, see /admin"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer has links",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n<a href=\"/admin\">x"),
+            ],
+            &[cut],
+        ),
+        (
+            "unfinished, and the next answer quotes it",
+            &[
+                Recv(PREFIX),
+                Send(OK),
+                Recv(CART),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n1: GET /admin HTTP/1.1 X: y"),
+            ],
+            &[cut],
+        ),
+        ("written in vain", &[Recv(CL0), Reset, Fail(104, OK)], &[content]),
+        (
+            "written in vain, which is told in vain",
+            &[Recv(CL0), Reset, Fail(32, OK), Fail(32, "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")],
+            &["http.request_smuggling suspicious: POST /a carried GET /admin, which was answered 500"],
+        ),
+        (
+            "written in vain, in pieces",
+            &[Recv(CL0), Reset, Fail(32, "HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), Fail(32, "ok")],
+            &[content],
+        ),
+        (
+            "pipelined and written in vain",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n\r\n"),
+                Reset,
+                Fail(32, OK),
+                Fail(32, OTHER),
+            ],
+            &[],
+        ),
+        (
+            "informational answers",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"),
+                Send("HTTP/1.1 100 Continue\r\n\r\n"),
+                Send("HTTP/1.1 103 Early Hints\r\n\r\n"),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "an idle connection is told so",
+            &[Recv(CL0), Send(OK), Send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")],
+            &[content],
+        ),
+        (
+            "refused, with nothing that was a request",
+            &[Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"), Send(OK), Send(BAD)],
+            &[],
+        ),
+        (
+            "an answer of which more was written than announced",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"),
+            ],
+            &[],
+        ),
+        (
+            "the same behind what reads like a request",
+            &[Recv(CL0), Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay")],
+            &[content],
+        ),
+        (
+            "an answer that holds an answer",
+            &[Recv(CL0), Send("HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"), Send(OK)],
+            &[content],
+        ),
+        (
+            "no content for HEAD",
+            &[
+                Recv("HEAD /a HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "no content that was modified",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "content sent by the kernel",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+                SendCut(5000, ""),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "the next answer, behind one of which bytes were not seen",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                SendCut(500, ""),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[content],
+        ),
+        (
+            "expects 100, is refused, asks again",
+            &[
+                Recv("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 19\r\n\r\n"),
+                Send("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "length and coding that agree",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a length that covers what came later",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 24\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                Send(OK),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a length that covers nothing whole",
+            &[
+                Recv(
+                    "POST /a HTTP/1.1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+                ),
+                Send(OK),
+                Send(OK),
+            ],
+            &[odd],
+        ),
+        (
+            "a coding nobody knows, then the next one byte by byte",
+            &[Recv("POST /a HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\nabc"), Send(OK), Trickle(NEXT), Send(OK)],
+            &["http.ambiguous_framing suspicious: POST /a can be framed in more than one way: odd coding"],
+        ),
+        (
+            "what is no HTTP/1.1 is answered as such",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"),
+                Send(OK),
+                Recv("get /b HTTP/3.0\r\n\r\n"),
+                Send("HTTP/1.1 505 No\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[],
+        ),
+        (
+            "left over and refused within an answer",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send("HTTP/1.1 200 OK\r\nServer: s\r\nHTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[],
+        ),
+        (
+            "an application that answers twice",
+            &[
+                Recv("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"),
+                Send(OK),
+                Send("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
+            ],
+            &[
+                "http.request_smuggling suspicious: POST /a carried a request that was not captured, which was answered 500",
+            ],
+        ),
+        (
+            "frames of another protocol",
+            &[
+                Recv("POST /a HTTP/1.1\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n"),
+                Send("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+                Recv(EVIL),
+                Send(OK),
+            ],
+            &[],
+        ),
+        (
+            "too large, which is said before the content came",
+            &[
+                Recv(HEAD_OF_CL0),
+                Send("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+                Recv(EVIL),
+                Reset,
+            ],
+            &[content],
+        ),
+        (
+            "no content for 204",
+            &[Recv(CL0), Send("HTTP/1.1 204 No Content\r\n\r\n"), Recv(NEXT), Send(OK)],
+            &[content],
+        ),
+        (
+            "what passes a tunnel",
+            &[
+                Recv("CONNECT h:80 HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\n\r\n"),
+                Recv(CL0),
+                Send(OK),
+                Send(OK),
+            ],
+            &[],
+        ),
+        ("an answer to nobody", &[Recv(NEXT), Send(OK), Send(OK)], &[]),
+    ];
+    for (name, ops, expected) in cases {
+        assert_eq!(server(ops), *expected, "{name}");
+    }
+}
+
+#[test]
+fn who_asks_several_things_at_once_for_one_request_is_no_front_end_that_was_split() {
+    let mut chain = Chain::new(&get("/page"));
+    chain.s.pass((F, Client), S, chain.upstream, &(get("/a") + &get("/b")));
+    chain.s.pass((S, Server), F, chain.upstream, &(answer(200, "a") + &answer(200, "b")));
+    chain.s.send(F, chain.inbound, Server, &answer(200, "ok"));
+    assert_eq!(chain.findings(), [""; 0]);
+}
+
+#[test]
+fn ten_thousand_requests_and_one_attack() {
+    let mut s = Scene::new();
+    let conns: Vec<_> = (0..10).map(|_| s.accept(80)).collect();
+    for n in 0..10_000usize {
+        let conn = conns[n % conns.len()];
+        let body = format!("id={n}&next=GET /x HTTP/1.1");
+        s.recv(
+            S,
+            conn,
+            Server,
+            &format!("POST /p{n} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        );
+        s.send(S, conn, Server, OK);
+        if n == 5_000 {
+            s.recv(S, conn, Server, CL0);
+            s.send(S, conn, Server, &format!("{OK}{OK}"));
+        }
+    }
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+}
+
+/// One request in, several out: each is a send of its own, with an answer of its own.
+#[test]
+fn one_in_and_several_out_is_usual() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    let begins = "http.ambiguous_framing suspicious: the content of POST /a begins with a request";
+    let quiet = |found: Vec<String>, name: &str| {
+        assert!(found.iter().all(|finding| finding == begins), "{name}: {found:?}");
+    };
+    let asked = |chain: &mut Chain, request: &str| {
+        chain.asks(request);
+        chain.answers(OK);
+    };
+
+    let mut chain = Chain::new(&post);
+    ["/auth", "/part/1", "/part/2"].iter().for_each(|path| asked(&mut chain, &get(path)));
+    asked(&mut chain, &post);
+    asked(&mut chain, &get("/log"));
+    chain.delivers(OK);
+    quiet(chain.findings(), "subrequests, includes, aggregation");
+
+    let mut chain = Chain::new(&post);
+    let mirror = chain.s.connect(F, 82);
+    chain.asks(&post);
+    chain.s.pass((F, Client), S, mirror, &post);
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.pass((S, Server), F, mirror, OK);
+    quiet(chain.findings(), "mirror");
+
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.s.shut(S, chain.upstream, Server);
+    chain.s.eof(F, chain.upstream, Client);
+    let again = chain.s.connect(F, 82);
+    chain.s.pass((F, Client), S, again, &post);
+    chain.s.pass((S, Server), F, again, OK);
+    chain.delivers(OK);
+    quiet(chain.findings(), "a retry elsewhere");
+
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.answers(&answer(503, ""));
+    asked(&mut chain, &post);
+    chain.delivers(OK);
+    quiet(chain.findings(), "a retry on the same connection");
+
+    let mut chain = Chain::new(&get("/x"));
+    asked(&mut chain, &get("/x"));
+    chain.delivers(OK);
+    (0..3).for_each(|_| asked(&mut chain, &get("/health")));
+    quiet(chain.findings(), "health checks");
+}

@@ -1,0 +1,142 @@
+//! How findings of request smuggling are told: once, of whom, with what.
+
+mod scene;
+
+use scene::{
+    Client, Scene, Server,
+    chain::{Chain, F, S},
+    get,
+    smuggling::*,
+};
+
+#[test]
+fn who_comes_later_on_the_connection_may_have_been_hit() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, CL0);
+    s.send(S, conn, Server, &format!("{OK}{OK}"));
+    for n in 0..12 {
+        s.recv(S, conn, Server, &get(&format!("/later/{n}")));
+        s.send(S, conn, Server, OK);
+        // Some come long after the finding has left.
+        s.wait(1_000);
+    }
+    s.wait(5_000);
+    let hit = |span: &&&tracer_engine::Span| scene::text(span, "tracer.smuggling.hit").is_some();
+    assert_eq!(s.spans().iter().filter(hit).count(), 8);
+    let [finding] = s.found()[..] else { panic!("{:?}", s.findings()) };
+    let fact = "GET /later/0 came later on the same connection: it may have got the answer of another";
+    assert!(finding.evidence.iter().any(|evidence| evidence.text == fact), "{:?}", finding.evidence);
+
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, CL0);
+    s.send(S, conn, Server, OK);
+    s.recv(S, conn, Server, &get("/later"));
+    s.send(S, conn, Server, OK);
+    s.wait(5_000);
+    assert_eq!(s.spans().iter().filter(hit).count(), 0);
+}
+
+#[test]
+fn odd_framing_that_is_the_way_of_all_is_no_flood() {
+    const ODD: &str = "POST /a HTTP/1.1\nContent-Length: 2\r\n\r\nhi";
+    let mut s = Scene::new();
+    for n in 0..200u8 {
+        let conn = s.old(80);
+        s.end_mut(conn, Server).sock.remote = scene::records::mapped([10, 0, 0, n]);
+        s.accepted(conn);
+        for _ in 0..3 {
+            s.recv(S, conn, Server, ODD);
+            s.send(S, conn, Server, OK);
+        }
+    }
+    s.wait(5_000);
+    let found = s.found();
+    let count = |finding: &&tracer_engine::Finding| {
+        let (_, value) =
+            finding.attributes.iter().find(|(key, _)| *key == "tracer.finding.count").expect("it");
+        let tracer_engine::Value::Int(count) = value else { panic!("{value:?}") };
+        *count
+    };
+    assert_eq!(found.len(), 17, "16 clients, and all others as one");
+    assert!(found.iter().all(|finding| finding.rule == "http.ambiguous_framing"));
+    assert_eq!(found.iter().take(16).map(count).collect::<Vec<_>>(), [3; 16]);
+    assert!(found.last().map(count) > Some(3));
+}
+
+#[test]
+fn a_finding_says_whether_what_came_in_could_be_read() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    for (inbound, readable) in [(post.as_str(), true), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)] {
+        let mut chain = Chain::new(inbound);
+        chain.asks(&post);
+        chain.answers(&format!("{OK}{OK}"));
+        chain.s.wait(5_000);
+        let [finding] = chain.s.found()[..] else { panic!("{:?}", chain.s.findings()) };
+        assert_eq!(finding.confidence.name(), "confirmed");
+        let says = finding.attributes.iter().find(|(key, _)| *key == "tracer.smuggling.inbound_readable");
+        assert_eq!(says.map(|(_, value)| value), Some(&tracer_engine::Value::Bool(readable)), "{inbound}");
+    }
+}
+
+/// The verdict comes with a later request, when the spans of the attack have left: it still names the attacker.
+#[test]
+fn a_late_verdict_knows_where_the_carrier_came_from() {
+    let post = format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{EVIL}", EVIL.len());
+    let mut chain = Chain::new(&post);
+    chain.asks(&post);
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.wait(5_000);
+    let victim = chain.s.accept(80);
+    chain.s.recv(F, victim, Server, &get("/victim"));
+    chain.asks(&get("/victim"));
+    chain.answers(&format!("{OK}{OK}"));
+    chain.s.send(F, victim, Server, OK);
+    chain.s.wait(5_000);
+    let findings = chain.s.found();
+    let finding =
+        findings.iter().find(|finding| finding.rule == "http.request_smuggling").expect("it is found");
+    assert_eq!(finding.confidence.name(), "confirmed");
+    let came_in = |text: &str| text.starts_with("one request came in, POST /a from 127.0.0.1:");
+    assert!(finding.evidence.iter().any(|evidence| came_in(&evidence.text)), "{:?}", finding.evidence);
+}
+
+#[test]
+fn one_attack_seen_from_both_ends_is_one_finding() {
+    let mut chain = Chain::new(CL0);
+    chain.s.pass((F, Client), S, chain.upstream, CL0);
+    chain.s.pass((S, Server), F, chain.upstream, &format!("{OK}{OK}"));
+    chain.s.send(F, chain.inbound, Server, OK);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    let mut spans = chain.s;
+    let lines = spans.settle();
+    assert_eq!(spans.findings(), [expected]);
+    assert_eq!(
+        lines,
+        [
+            "SERVER POST /a 200 @10",
+            "CLIENT POST /a 200 @10 < SERVER /a by thread",
+            "SERVER POST /a 200 @20 < CLIENT /a by socket",
+            "SERVER GET /admin 200 @20 < SERVER /a by content",
+        ]
+    );
+    let smuggled: Vec<_> =
+        spans.spans().into_iter().filter(|span| scene::text(span, "tracer.smuggled").is_some()).collect();
+    assert_eq!(smuggled.len(), 1);
+    let rules = |span: &&tracer_engine::Span| scene::text(span, "tracer.finding.rules").is_some();
+    assert_eq!(spans.spans().into_iter().filter(rules).count(), 1, "the carrier's span has the event");
+}
+
+#[test]
+fn a_front_end_that_is_seen_alone_reads_more_answers_than_it_asked_for() {
+    let mut s = Scene::new();
+    let conn = s.begin_connect(F, 81);
+    s.established(conn, F);
+    s.send(F, conn, Client, CL0);
+    s.recv(F, conn, Client, &format!("{OK}{OK}"));
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+}
