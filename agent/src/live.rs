@@ -102,7 +102,7 @@ fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -
     result?;
     for wish in pipeline.take_wishes() {
         match wish {
-            Wish::Mute { id, inode } => source.mute(id, inode),
+            Wish::Mute { id, inode, turns } => source.mute(id, inode, turns),
             Wish::Watch(pid) => source.watch(pid),
         }
     }

@@ -30,6 +30,8 @@ pub enum Wish {
         id: u64,
         /// Inode.
         inode: u64,
+        /// Whether its turns are still wanted.
+        turns: bool,
     },
     /// Which threads of this process wake each other.
     Watch(u32),
@@ -267,9 +269,9 @@ impl Pipeline {
                 }
                 Ok(())
             }
-            Output::Mute { id, inode } => {
+            Output::Mute { id, inode, turns } => {
                 if self.wishes.len() < MAX_WISHES {
-                    self.wishes.push(Wish::Mute { id, inode });
+                    self.wishes.push(Wish::Mute { id, inode, turns });
                 }
                 Ok(())
             }

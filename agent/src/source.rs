@@ -23,7 +23,7 @@ pub trait Source {
     fn take_lost(&mut self) -> Lost;
 
     /// Wants no more bytes of the socket with this [`tracer_common::Sock::id`] and inode.
-    fn mute(&mut self, id: u64, inode: u64);
+    fn mute(&mut self, id: u64, inode: u64, turns: bool);
 
     /// Wants to know which threads of this process wake each other.
     fn watch(&mut self, pid: u32);
@@ -77,8 +77,8 @@ impl Source for Kernel {
         Kernel::take_lost(self)
     }
 
-    fn mute(&mut self, id: u64, inode: u64) {
-        Kernel::mute(self, id, inode);
+    fn mute(&mut self, id: u64, inode: u64, turns: bool) {
+        Kernel::mute(self, id, inode, turns);
     }
 
     fn watch(&mut self, pid: u32) {
@@ -118,7 +118,7 @@ impl Source for FakeSource {
         std::mem::take(&mut self.lost)
     }
 
-    fn mute(&mut self, id: u64, inode: u64) {
+    fn mute(&mut self, id: u64, inode: u64, _: bool) {
         self.muted.push((id, inode));
     }
 

@@ -16,6 +16,9 @@ pub const AF_INET6: u16 = 10;
 /// for one more copy, fits the largest per-CPU map value of the kernel (32 KiB).
 pub const MAX_SNAP: usize = 16 * 1024 - 64;
 
+/// Set in the inode of a muted socket whose turns are still told.
+pub const MUTED_BUT_TURNS: u64 = 1 << 63;
+
 /// Direction of an operation, seen from the process that did it.
 pub mod direction {
     /// Bytes sent.
@@ -74,7 +77,8 @@ const _: () = assert!(size_of::<Sock>() == 80);
 ///
 /// Hooks: `sock_send_length`, `sock_recv_length`. Peeks, empty sends and operations that would have
 /// blocked are not reported. A receive of 0 bytes is: it is the end of the peer's stream. Of a socket whose bytes
-/// nobody wants one send in about a megabyte is, with no tail.
+/// nobody wants one send in about a megabyte is, with no tail; of one whose turns are of interest, the first operations in
+/// one direction after the other, and later ones now and then, with a short tail.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Data {

@@ -66,11 +66,17 @@ pub fn header(kind: u16, len: usize) -> Header {
         kind,
         version: WIRE_VERSION,
         len: len as u32,
-        // SAFETY: a helper without arguments.
-        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        time_ns: now(),
         pid: (ids >> 32) as u32,
         tid: ids as u32,
     }
+}
+
+/// Nanoseconds since boot, suspend included.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// Whether the agent itself is running.

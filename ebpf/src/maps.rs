@@ -30,7 +30,8 @@ static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::CAUSES, 0);
 #[map]
 pub static SOCKETS: LruHashMap<u64, Known> = LruHashMap::with_max_entries(32768, 0);
 
-/// Sockets whose bytes nobody wants: [`Sock::id`] to inode, written by the agent. Past the bound the
+/// Sockets whose bytes nobody wants: [`Sock::id`] to inode, with [`MUTED_BUT_TURNS`](tracer_common::MUTED_BUT_TURNS)
+/// where its turns are wanted, written by the agent. Past the bound the
 /// least used one is reported again, and muted again.
 #[map]
 pub static MUTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
@@ -72,10 +73,28 @@ pub struct Known {
     pub receive_next: u32,
     /// Operations so far, wrapping.
     pub operations: u32,
-    /// Nobody wants its bytes.
-    pub muted: bool,
+    /// Which of its operations are told.
+    pub told: Told,
+    /// The direction of the last operation, while turns are told.
+    pub direction: u8,
+    /// Operations that were told since it turned to that.
+    pub in_turn: u16,
     /// Bytes sent since it is muted and it was last told, at most what is told.
     pub untold: u32,
+    /// When an operation was told last, while turns are told: nanoseconds since boot.
+    pub told_at: u64,
+}
+
+/// Which operations of a socket are told.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// All.
+    All,
+    /// Its turns.
+    Turns,
+    /// Hardly any: nobody wants its bytes.
+    Few,
 }
 
 /// See [`SENDMMSG`].

@@ -3,12 +3,13 @@
 use crate::{
     kernel::{self, Address, SockHead, copy_from_user, header},
     layout,
-    maps::{ENDS_SEEN, Known, MUTED, OWN_STREAMS, SOCKETS, count_lost, deliver, settings},
+    maps::{ENDS_SEEN, Known, MUTED, OWN_STREAMS, SOCKETS, Told, count_lost, deliver, settings},
     syscall::{self, Buffers},
 };
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use tracer_common::{
-    AF_UNIX, Data, MAX_SNAP, Sock, UNIX_PATH, UnixSeen, data_flag, direction, kind, lost, tcp_state,
+    AF_UNIX, Data, MAX_SNAP, MUTED_BUT_TURNS, Sock, UNIX_PATH, UnixSeen, data_flag, direction, kind, lost,
+    tcp_state,
 };
 
 /// Buffers of one operation that are followed.
@@ -66,6 +67,12 @@ const MUTE_CHECK: u32 = 8;
 
 /// Bytes that are sent on a muted socket between two records of it.
 const TOLD_EVERY: u32 = 1 << 20;
+/// Where turns are told: operations in one direction that are told before it turns,
+const TURN_OPERATIONS: u16 = 8;
+/// after them one in so many nanoseconds,
+const TURN_EVERY_NS: u64 = 500_000_000;
+/// and bytes that are copied of each: the head of a record or frame, whatever carries it.
+const TURN_SNAP: u32 = 16;
 /// In place of a number of such bytes, where not even that is told.
 const NEVER_TOLD: u32 = u32::MAX;
 
@@ -87,7 +94,12 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     // what a unix socket moved (the target has no atomic addition that returns), which damages the place
     // of one operation.
     let known = unsafe { &mut *known };
-    if is_muted(known) && !is_told_though_muted(known, ret, direction) {
+    let told = match told(known) {
+        Told::All => true,
+        Told::Turns => is_told_in_turn(known, direction),
+        Told::Few => is_told_though_muted(known, ret, direction),
+    };
+    if !told {
         return;
     }
     let (Some(scratch), Some(progress)) = (SCRATCH.get_ptr_mut(0), PROGRESS.get_ptr_mut(0)) else { return };
@@ -102,7 +114,11 @@ pub fn moved(sk: u64, ret: i32, flags: i32, direction: u8) {
     data.ret = ret;
     data.direction = direction;
     data.pad = 0;
-    let snap = if known.muted { 0 } else { settings().snap };
+    let snap = match known.told {
+        Told::All => settings().snap,
+        Told::Turns => TURN_SNAP,
+        Told::Few => 0,
+    };
     // SAFETY: as above.
     unsafe { report(sk, scratch, progress, flags, snap) };
 }
@@ -126,8 +142,11 @@ fn known(sk: Address) -> Option<*mut Known> {
         received: 0,
         receive_next: 0,
         operations: 0,
-        muted: false,
+        told: Told::All,
+        direction: 0,
+        in_turn: 0,
         untold: 0,
+        told_at: 0,
     };
     if kernel::describe(sk, &head, &mut known.sock).is_none() {
         count_lost(lost::UNREADABLE);
@@ -140,21 +159,43 @@ fn known(sk: Address) -> Option<*mut Known> {
         sock.sent_from = kernel::counted_from(sk, layout!(tcp_snd_una), layout!(tcp_bytes_acked));
         sock.received_from = kernel::counted_from(sk, layout!(tcp_rcv_nxt), layout!(tcp_bytes_received));
         // SAFETY: the value is copied at once.
-        known.muted = unsafe { OWN_STREAMS.get(sock.received_from) }.copied() == Some(known.sock.remote_port);
-        known.untold = if known.muted { NEVER_TOLD } else { 0 };
+        let own = unsafe { OWN_STREAMS.get(sock.received_from) }.copied() == Some(known.sock.remote_port);
+        if own {
+            (known.told, known.untold) = (Told::Few, NEVER_TOLD);
+        }
     }
     SOCKETS.insert(sk.0, known, 0).ok()?;
     SOCKETS.get_ptr_mut(sk.0)
 }
 
 #[inline(always)]
-fn is_muted(known: &mut Known) -> bool {
+fn told(known: &mut Known) -> Told {
     known.operations = known.operations.wrapping_add(1);
-    if !known.muted && known.operations.is_multiple_of(MUTE_CHECK) {
+    if known.told == Told::All && known.operations.is_multiple_of(MUTE_CHECK) {
         // SAFETY: the value is copied at once.
-        known.muted = unsafe { MUTED.get(known.sock.id) }.copied() == Some(known.sock.inode);
+        let muted = unsafe { MUTED.get(known.sock.id) }.copied().unwrap_or(0);
+        if muted == known.sock.inode {
+            known.told = Told::Few;
+        } else if muted == known.sock.inode | MUTED_BUT_TURNS {
+            known.told = Told::Turns;
+        }
     }
-    known.muted
+    known.told
+}
+
+/// Whether an operation is one of the first of a turn, or the first one for a while.
+#[inline(always)]
+fn is_told_in_turn(known: &mut Known, direction: u8) -> bool {
+    if core::mem::replace(&mut known.direction, direction) != direction {
+        known.in_turn = 0;
+    }
+    let now = kernel::now();
+    let told = known.in_turn < TURN_OPERATIONS || now.wrapping_sub(known.told_at) >= TURN_EVERY_NS;
+    if told {
+        known.in_turn = known.in_turn.saturating_add(1);
+        known.told_at = now;
+    }
+    told
 }
 
 /// Whether so much was sent on a muted socket that it is to be told, without its bytes: who sends much out is of

@@ -1,13 +1,14 @@
 //! One socket: its two streams put in order and handed to its conversation.
 
 use crate::{
-    Time,
+    Output, Time,
     cause::Clue,
     conversation::{Closing, Conversation, Moved, Peers},
     detect::net::Outbound,
     exchange::{Endpoint, Endpoints, Side},
     graph::NodeId,
     reassembly::{OffsetWidth, Piece, Reassembler},
+    unread::Turns,
     world::{Op, World},
 };
 use tracer_common::{AF_UNIX, Data, Sock, direction};
@@ -25,6 +26,19 @@ const ECONNRESET: i32 = -104;
 /// A socket is muted again when so many records came though it was: more than are on their way when it was.
 const MUTE_AGAIN: u32 = 256;
 
+/// What of a connection is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// All of it.
+    All,
+    /// Nothing that is said on it, but maybe when.
+    Undecided,
+    /// When it turns from one direction to the other.
+    Turns,
+    /// Nothing.
+    Nothing,
+}
+
 /// A socket that is connected.
 #[derive(Debug)]
 pub struct Conn {
@@ -35,6 +49,8 @@ pub struct Conn {
     /// The thread of each direction's last operation.
     threads: [u32; 2],
     conversation: Conversation,
+    /// Requests on it that cannot be read.
+    turns: Turns,
     /// When it last moved anything.
     pub last: Time,
     /// When the engine looks at it again.
@@ -44,7 +60,7 @@ pub struct Conn {
     /// When the socket was closed, and until when it is followed though it was.
     gone: Option<(Time, Time)>,
     from_start: bool,
-    muted: bool,
+    wanted: Wanted,
     /// Records that came all the same.
     heard: u32,
     /// What goes out on it, when this end began it.
@@ -79,12 +95,13 @@ impl Conn {
             streams: [Reassembler::new(width), Reassembler::new(width)],
             threads: [0, 0],
             conversation: Conversation::new(side, from_start),
+            turns: Turns::default(),
             last: now,
             wakes: None,
             shut: None,
             gone: None,
             from_start,
-            muted: false,
+            wanted: Wanted::All,
             heard: 0,
             outbound: None,
             counted: 0,
@@ -153,7 +170,7 @@ impl Conn {
     /// An operation moved bytes, met the end of the stream, or failed.
     pub fn data(&mut self, data: &Data, bytes: &[u8], op: Op, world: &mut World) {
         self.last = op.time;
-        if self.muted {
+        if self.wanted == Wanted::Nothing {
             if let Ok(len @ 1..) = u64::try_from(data.ret) {
                 self.account(data, len, &[], op, world);
             }
@@ -164,12 +181,18 @@ impl Conn {
             Err(_) => self.failed_send(data.ret, bytes, op, world),
             Ok(0) => self.met_end(data, op, world),
             Ok(len) => {
-                self.bytes(data, len, bytes, op, world);
+                if self.wanted != Wanted::Turns {
+                    self.bytes(data, len, bytes, op, world);
+                }
+                self.turn(data, len, bytes, op, world);
                 self.account(data, len, bytes, op, world);
             }
         }
         if self.conversation.was_never_read() && self.conversation.is_inbound() {
             world.tasks.unreadable(op.pid);
+        }
+        if self.wanted == Wanted::Turns {
+            return self.heard_though_muted(world);
         }
         self.mute(world);
         self.settle(world);
@@ -188,6 +211,16 @@ impl Conn {
         if std::mem::replace(&mut self.threads[usize::from(direction)], op.tid) == op.tid {
             self.flush(direction, world);
         }
+    }
+
+    /// What the requests want to know that cannot be read.
+    fn turn(&mut self, data: &Data, len: u64, bytes: &[u8], op: Op, world: &mut World) {
+        if !self.conversation.is_inbound() || self.conversation.is_http() {
+            return;
+        }
+        let Self { turns, conversation, sock, endpoints, .. } = self;
+        let peers = Peers { sock, endpoints };
+        turns.moved((data, len), bytes, conversation.was_never_read(), (op, peers), world);
     }
 
     /// What the rules about what goes out want to know.
@@ -229,7 +262,7 @@ impl Conn {
     pub fn deadline(&self) -> Option<Time> {
         let streams = self.streams.iter().filter_map(Reassembler::deadline).min();
         let gone = self.gone.map(|(_, until)| until);
-        [streams, gone, self.conversation.deadline()].into_iter().flatten().min()
+        [streams, gone, self.conversation.deadline(), self.turns.deadline()].into_iter().flatten().min()
     }
 
     /// Stops waiting for what should have come by now.
@@ -239,6 +272,7 @@ impl Conn {
             self.with_stream(direction, world, |stream, mut sink| stream.expire(now, &mut sink));
         }
         self.conversation.expire(world);
+        self.turns.expire(world);
         self.mute(world);
         self.settle(world);
     }
@@ -266,7 +300,7 @@ impl Conn {
             _ if abandoned => 0,
             Some(Side::Client) => READ_MS,
             Some(Side::Server) => WORK_MS,
-            None if self.conversation.holds_a_request() => WORK_MS,
+            None if self.conversation.holds_a_request() || self.turns.are_owed() => WORK_MS,
             None if self.conversation.may_be_answered() => READ_MS,
             None => 0,
         };
@@ -275,7 +309,9 @@ impl Conn {
 
     /// Whether it is closed, and nothing is expected of it any more.
     pub fn is_over(&self, now: Time) -> bool {
-        let waits = self.conversation.waits_as().is_some() || self.conversation.may_be_answered();
+        let waits = self.conversation.waits_as().is_some()
+            || self.conversation.may_be_answered()
+            || self.turns.are_owed();
         self.gone.is_some_and(|(_, until)| until <= now || !waits)
     }
 
@@ -288,6 +324,8 @@ impl Conn {
             _ => closing,
         };
         self.conversation.closed(closing, world);
+        let at = if let Closing::Gone(at) = closing { at } else { self.last };
+        self.turns.closed(at, world);
         if let Some(mut outbound) = self.outbound.take() {
             outbound.ended(None, world);
         }
@@ -310,7 +348,7 @@ impl Conn {
     /// Counts what it keeps of what is unfinished.
     fn settle(&mut self, world: &mut World) {
         let held: usize = self.streams.iter().map(Reassembler::held_bytes).sum();
-        let now = held + self.conversation.unfinished();
+        let now = held + self.conversation.unfinished() + self.turns.held();
         world.unfinished.settle(std::mem::replace(&mut self.counted, now), now);
     }
 
@@ -346,18 +384,31 @@ impl Conn {
     fn heard_though_muted(&mut self, world: &mut World) {
         self.heard = self.heard.wrapping_add(1);
         if self.heard.is_multiple_of(MUTE_AGAIN) {
-            world.output(crate::Output::Mute { id: self.sock.id, inode: self.sock.inode });
+            self.ask_to_mute(world);
         }
     }
 
-    /// Asks for silence once nothing of it is of interest.
+    fn ask_to_mute(&self, world: &mut World) {
+        let Sock { id, inode, .. } = self.sock;
+        world.output(Output::Mute { id, inode, turns: self.wanted == Wanted::Turns });
+    }
+
+    /// Asks for silence once nothing of it is of interest, or for no more than its turns.
     fn mute(&mut self, world: &mut World) {
         let relayed = self.conversation.is_relayed()
             || self.outbound.as_ref().is_some_and(|outbound| outbound.is_of_interest(world));
-        if self.conversation.is_opaque() && !relayed && !self.muted && self.sock.inode != 0 {
-            self.muted = true;
-            world.stats.opaque_connections += 1;
-            world.output(crate::Output::Mute { id: self.sock.id, inode: self.sock.inode });
+        let settled = matches!(self.wanted, Wanted::Turns | Wanted::Nothing);
+        if !self.conversation.is_opaque() || relayed || settled || self.sock.inode == 0 {
+            return;
+        }
+        world.stats.opaque_connections += u64::from(self.wanted == Wanted::All);
+        self.wanted = match self.turns.may_be() && self.conversation.was_never_read() {
+            true if self.turns.are_all() => Wanted::Turns,
+            true => Wanted::Undecided,
+            false => Wanted::Nothing,
+        };
+        if self.wanted != Wanted::Undecided {
+            self.ask_to_mute(world);
         }
     }
 }

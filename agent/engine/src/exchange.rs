@@ -4,8 +4,9 @@ use crate::{
     detect::smuggling::Split,
     finding::{Case, Subject},
     graph::NodeId,
-    http1::{Framing, Head, Leniency, Start},
+    http1::{Builder, Framing, Head, Leniency, Start},
     protocol::Protocol,
+    unread::Unread,
 };
 use std::{net::IpAddr, sync::Arc};
 use tracer_common::{AF_INET, AF_INET6, Sock};
@@ -177,6 +178,8 @@ pub struct Exchange {
     pub hidden: Vec<Box<[u8]>>,
     /// The case that its framing was told in.
     pub ambiguity: Option<Subject>,
+    /// What is known of it, where it cannot be read: then it has neither method nor target.
+    pub unread: Option<Unread>,
 }
 
 impl Exchange {
@@ -199,7 +202,13 @@ impl Exchange {
             undelivered: None,
             hidden: Vec::new(),
             ambiguity: None,
+            unread: None,
         }
+    }
+
+    /// One at a server that cannot be read.
+    pub fn unread(unread: Unread, endpoints: Endpoints) -> Self {
+        Self { unread: Some(unread), ..Self::new(Side::Server, Box::new(Builder::nothing()), endpoints) }
     }
 
     /// The request's method.

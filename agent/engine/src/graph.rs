@@ -13,6 +13,7 @@ use crate::{
     exchange::{Exchange, MAX_CONTENT, Side},
     http1::Head,
     launch::{Image, Launch},
+    unread::Unread,
 };
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -66,6 +67,7 @@ struct Told {
     times: Times,
     cause: Option<NodeId>,
     is_call: bool,
+    unread: Option<Unread>,
     carried: Option<Carried>,
 }
 
@@ -238,6 +240,23 @@ impl Graph {
         }
     }
 
+    /// What is known of a request that cannot be read.
+    fn unread(&self, id: NodeId) -> Option<Unread> {
+        self.get(id).map_or_else(|| self.told.get(&id)?.unread, Node::unread)
+    }
+
+    /// Whether it is one that nothing hangs on.
+    pub fn is_unwanted(&self, id: NodeId) -> bool {
+        self.get(id).and_then(Node::unread).is_some_and(|unread| !unread.wanted)
+    }
+
+    /// Something may have been launched for a request: if it is one that cannot be read, it is told all the same.
+    pub fn want(&mut self, id: NodeId) {
+        if let Some(unread) = self.exchange_mut(id).and_then(|exchange| exchange.unread.as_mut()) {
+            unread.wanted = true;
+        }
+    }
+
     /// Whether what caused the node is still to be decided.
     pub fn is_undecided(&self, id: NodeId) -> bool {
         self.get(id).is_some_and(|node| node.cause.is_open())
@@ -308,6 +327,7 @@ impl Graph {
             times: node.times(),
             cause: node.cause.node(),
             is_call: node.is_call(),
+            unread: node.unread(),
             carried: node.carried(),
         };
         if self.told.len() >= MAX_TOLD

@@ -32,6 +32,7 @@ mod resource;
 mod span;
 mod stats;
 mod tasks;
+mod unread;
 pub mod uwsgi;
 mod wire;
 mod world;

@@ -40,6 +40,9 @@ pub enum Output {
         id: u64,
         /// [`tracer_common::Sock::inode`].
         inode: u64,
+        /// Whether it is still of interest when it turns from one direction to the other, with the begin of what
+        /// moves then.
+        turns: bool,
     },
     /// Please report the [`Wake`](tracer_common::Wake)s of this process: its threads hand requests to each
     /// other.

@@ -4,6 +4,7 @@ mod gateway;
 mod http;
 mod launch;
 mod query;
+mod unread;
 
 pub use http::exchange;
 pub use launch::launch;

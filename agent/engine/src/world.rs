@@ -113,7 +113,7 @@ impl World {
 
     /// What a thread acts for now.
     pub fn origin(&self, op: Op) -> Origin {
-        if let Some(evidence) = self.causes.evidence((op.pid, op.tid), op.time, &self.graph) {
+        if let Some(evidence) = self.causes.call_evidence((op.pid, op.tid), op.time, &self.graph) {
             return Origin::Serving(Box::new(evidence));
         }
         self.inherited(op.pid)
@@ -227,9 +227,7 @@ impl World {
         self.ask(op.pid);
         let id = self.graph.add_as(id, node)?;
         if side == Side::Server {
-            self.causes.serve((op.pid, op.tid), id, behind);
-            self.tasks.serves(op.pid, op.time);
-            self.launches.serves(op.pid);
+            self.serves(op, id, behind);
         }
         // A client's exchange has not ended when its server's begins, nor was the server's told when the
         // record of the client's begin comes late.
@@ -241,6 +239,23 @@ impl World {
         if let Some((client, server)) = self.wires.meet(wire, id, side == Side::Client, fits) {
             self.graph.pair(client, server);
         }
+        Some(id)
+    }
+
+    /// A process has read a request.
+    fn serves(&mut self, op: Op, id: NodeId, behind: bool) {
+        self.causes.serve((op.pid, op.tid), id, behind);
+        self.tasks.serves(op.pid, op.time);
+        self.launches.serves(op.pid);
+    }
+
+    /// A request begins that cannot be read.
+    pub fn begin_unread(&mut self, op: Op, identity: Identity, exchange: Exchange) -> Option<NodeId> {
+        let node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
+        self.ask(op.pid);
+        let id = self.graph.add(node)?;
+        self.serves(op, id, false);
+        self.causes.unread(op.pid, id);
         Some(id)
     }
 
@@ -356,6 +371,13 @@ impl World {
         };
         let named = self.launches.named(op.pid);
         let id = self.graph.name();
+        if let Origin::Serving(evidence) = &origin {
+            evidence
+                .sole
+                .into_iter()
+                .chain(evidence.thread.map(|(node, _)| node))
+                .for_each(|node| self.graph.want(node));
+        }
         let cause = self.cause(id, op.pid, origin, Words::Arguments(&image.args, &named));
         let mut node = Node::new(identity, op.pid, op.time, Body::Launch(Box::new(Launch::new(image))));
         node.cause = cause;
@@ -453,6 +475,11 @@ impl World {
     }
 
     fn tell_one(&mut self, id: NodeId) {
+        if self.graph.is_unwanted(id) {
+            detect::ended(self, id);
+            self.graph.remove(id);
+            return;
+        }
         self.order_in_time(id);
         while let Some(undecided) = self.graph.undecided(id) {
             self.causes.decide(undecided, &mut self.graph);

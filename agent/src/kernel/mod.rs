@@ -16,7 +16,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
 };
-use tracer_common::lost;
+use tracer_common::{MUTED_BUT_TURNS, lost};
 
 /// Attached programs and their maps.
 pub struct Kernel {
@@ -141,10 +141,10 @@ impl Kernel {
         Ok(())
     }
 
-    /// Wants no more bytes of a socket.
-    pub fn mute(&mut self, id: u64, inode: u64) {
+    /// Wants no more bytes of a socket, or only the begin of what moves in each of its turns.
+    pub fn mute(&mut self, id: u64, inode: u64, turns: bool) {
         // A full or failing map means records that nobody needs, not a loss.
-        let _ = self.muted.insert(id, inode, 0);
+        let _ = self.muted.insert(id, inode | if turns { MUTED_BUT_TURNS } else { 0 }, 0);
     }
 }
 

@@ -158,9 +158,23 @@ impl Causes {
         }
     }
 
+    /// A request that a process has open cannot be read: it is a candidate for launches only. Several may be behind it.
+    pub fn unread(&mut self, pid: u32, node: NodeId) {
+        if let Some(workload) = self.workloads.get_mut(&pid) {
+            workload.unread(node);
+        }
+    }
+
+    /// What is known of the cause of a call that a thread begins now; nothing when its process has no request open
+    /// that can be read.
+    pub fn call_evidence(&self, by: (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
+        self.workloads.get(&by.0).filter(|workload| workload.reads())?;
+        self.evidence(by, at, graph)
+    }
+
     /// What is known of the cause of something that a thread does now; nothing when its process has no
     /// request open.
-    pub fn evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
+    fn evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
         let workload = self.workloads.get(&pid).filter(|workload| workload.len() > 0)?;
         // A request that is being answered has mostly asked what it needs: only words speak for it.
         let thread =
@@ -332,6 +346,7 @@ impl Causes {
     /// A request is the first to be answered after a child has ended. Where threads work on what they have read, it is
     /// whoever's turn it was, and only shows how much that says here.
     fn waited(&mut self, launch: NodeId, request: NodeId, graph: &mut Graph) {
+        graph.want(request);
         let thread = match graph.get(launch).map(|node| &node.cause) {
             Some(Cause::Open(evidence)) => evidence.thread.map(|thread| (evidence.pid, thread)),
             _ => None,

@@ -21,6 +21,8 @@ struct Open {
     words: Option<Box<[u64]>>,
     /// Whether its response has begun: who answers has mostly asked what it needs.
     answering: bool,
+    /// Whether it cannot be read.
+    unread: bool,
 }
 
 /// See the module.
@@ -32,6 +34,8 @@ pub struct Workload {
     index: Index,
     /// Open requests whose response has begun.
     answering: usize,
+    /// Open requests that cannot be read.
+    unreadable: usize,
     /// Children that have ended since the process last began to answer a request, and when.
     children: Vec<(NodeId, Time)>,
     /// Whether the process has ended, so that nothing more begins.
@@ -56,7 +60,7 @@ impl Workload {
 
     /// A request begins that a thread has read.
     pub fn begin(&mut self, node: NodeId, tid: u32) {
-        self.open.insert(node, Open { tid, words: None, answering: false });
+        self.open.insert(node, Open { tid, words: None, answering: false, unread: false });
         self.unread.push(node);
         if self.unread.len() > 2 * self.open.len() + 16 {
             self.unread.retain(|node| self.open.contains_key(node));
@@ -67,6 +71,7 @@ impl Workload {
     pub fn end(&mut self, node: NodeId, held: &mut Budget) -> Option<u32> {
         let open = self.open.remove(&node)?;
         self.answering -= usize::from(open.answering);
+        self.unreadable -= usize::from(open.unread);
         if let Some(words) = open.words {
             held.settle(words.len() * WORD, 0);
             self.index.remove(node, &words);
@@ -84,6 +89,18 @@ impl Workload {
         if let Some(open) = self.open.get_mut(&node) {
             self.answering += usize::from(!std::mem::replace(&mut open.answering, true));
         }
+    }
+
+    /// It cannot be read.
+    pub fn unread(&mut self, node: NodeId) {
+        if let Some(open) = self.open.get_mut(&node) {
+            self.unreadable += usize::from(!std::mem::replace(&mut open.unread, true));
+        }
+    }
+
+    /// Whether it has one open that can be read.
+    pub fn reads(&self) -> bool {
+        self.open.len() > self.unreadable
     }
 
     /// How many are open.

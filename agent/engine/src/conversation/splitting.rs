@@ -30,8 +30,9 @@ impl Conversation {
         let pair = [world.graph.get(first)?.exchange()?, exchange];
         let mut readable = false;
         for node in world.causes.open_requests(op.pid).rev().take(MAX_INBOUND) {
-            readable = true;
-            let Some(inbound) = world.graph.get(node).and_then(|node| node.exchange()) else { continue };
+            let inbound = world.graph.get(node).and_then(|node| node.exchange());
+            readable |= inbound.is_none_or(|inbound| inbound.unread.is_none());
+            let Some(inbound) = inbound else { continue };
             if smuggling::came_with(way, inbound, pair) {
                 let inbound = inbound.contested.map(|contested| contested.carrier).or(Some(node));
                 return Some(Split { way, first, inbound });

@@ -9,6 +9,7 @@ use crate::{
     ids::Identity,
     launch::Launch,
     propagation::RemoteContext,
+    unread::Unread,
 };
 
 /// What a node is.
@@ -97,6 +98,11 @@ impl Node {
     /// Whether it is a request to another server.
     pub fn is_call(&self) -> bool {
         self.side() == Some(Side::Client)
+    }
+
+    /// What is known of a request that cannot be read.
+    pub fn unread(&self) -> Option<Unread> {
+        self.exchange()?.unread
     }
 
     pub(super) fn side(&self) -> Option<Side> {

@@ -7,6 +7,8 @@ use crate::{
     exchange::Side,
 };
 
+/// How sure it is at most that a launch is for what was read last of a connection with several requests at once.
+const MAX_MULTIPLEXED: f64 = 0.85;
 /// Longest chain of causes that is followed.
 const MAX_DEPTH: usize = 64;
 
@@ -34,7 +36,7 @@ impl Graph {
         };
         let caused = match node.side() {
             Some(Side::Server) => node.partner.is_some() || node.cause.node().is_some(),
-            _ => node.cause.node().is_some(),
+            _ => node.cause.node().is_some_and(|cause| !node.is_call() || self.unread(cause).is_none()),
         };
         self.stats.causes_gone += u64::from(parent.is_none() && caused);
         let alone = node.partner.is_none() && node.remote.is_none();
@@ -117,6 +119,19 @@ impl Graph {
         }
     }
 
+    /// How a node hangs on what caused it. On a request that cannot be read no call does, since it may be several one
+    /// after the other, and a launch less surely where several may be open at once.
+    fn link(&self, node: &Node, cause: NodeId, link: Link) -> Option<Link> {
+        match self.unread(cause) {
+            None => Some(link),
+            Some(_) if node.is_call() => None,
+            Some(unread) if unread.multiplexed => {
+                Some(Link { confidence: link.confidence.min(MAX_MULTIPLEXED), ..link })
+            }
+            Some(_) => Some(link),
+        }
+    }
+
     /// Where the parent is.
     ///
     /// A server's request that came inside another one hangs on that; any other came over a connection whose other end, when it is here, knows more than the
@@ -132,7 +147,10 @@ impl Graph {
             };
         }
         let cause = match node.cause {
-            Cause::Known(cause, link) => self.parent(cause).map(|(_, passed)| (cause, link, passed)),
+            Cause::Known(cause, link) => {
+                let link = self.link(node, cause, link);
+                link.and_then(|link| self.parent(cause).map(|(_, passed)| (cause, link, passed)))
+            }
             _ => None,
         };
         match (cause, node.carried()) {

@@ -62,11 +62,20 @@ impl Builder {
         if self.fields.len() + self.variables.len() > MAX_FIELDS {
             return Err(Loss::TooManyFields);
         }
+        Ok(self.finish(framing))
+    }
+
+    /// The head of a request of which nothing is known.
+    pub fn nothing() -> Head {
+        Self::request(b"", b"").finish(Framing::None)
+    }
+
+    fn finish(self, framing: Framing) -> Head {
         let start = StartLine { version: Version::Http11, parts: self.start, deviations: Deviations::NONE };
         let mut head = Head::new(self.raw.into(), start, self.fields.into());
         head.frame(framing, Deviations::NONE);
         head.set_variables(self.variables.into());
-        Ok(head)
+        head
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Content, bounded, gateway,
     query::{self, redact, split},
-    text,
+    text, unread,
 };
 use crate::{
     SpanKind, Status, Value,
@@ -23,6 +23,9 @@ type Attributes = Vec<(&'static str, Value)>;
 ///
 /// Attributes stand about in the order of their keys, which makes sorting them cheap.
 pub fn exchange(exchange: &Exchange) -> Content {
+    if let Some(unread) = exchange.unread {
+        return unread::exchange(exchange, unread);
+    }
     let mut attributes = Vec::with_capacity(30);
     let known = METHODS.contains(&exchange.method());
     let method = if known { exchange.method() } else { "_OTHER" };
@@ -30,21 +33,13 @@ pub fn exchange(exchange: &Exchange) -> Content {
     let target = Target { text: &target, parts: split(&target) };
     let scheme = scheme(exchange, &target.parts);
     let (host, port) = host(exchange, &target, &scheme);
-    let peer = peer(&exchange.endpoints);
-    match (exchange.side, exchange.protocol, &peer) {
-        (Side::Client, ..) => {}
-        (Side::Server, Protocol::Http1, Peer { address: Some(address), port: Some(port), .. }) => {
-            attributes.push(("client.address", Value::Str(address.clone())));
-            attributes.push(("client.port", Value::Int((*port).into())));
-        }
-        (Side::Server, ..) => gateway::attributes(&exchange.request, &mut attributes),
-    }
+    client_address(exchange, &mut attributes);
     let status = status(exchange, &mut attributes);
     attributes.push(("http.request.method", Value::Str(method.into())));
     if !known {
         attributes.push(("http.request.method_original", text(exchange.method().as_bytes())));
     }
-    network(exchange, peer, &mut attributes);
+    network(exchange, &mut attributes);
     // A unix socket without a name, asked without `Host`, has none.
     if !host.is_empty() {
         attributes.push(("server.address", Value::Str(bounded(&host).into())));
@@ -80,6 +75,32 @@ pub fn exchange(exchange: &Exchange) -> Content {
 struct Target<'a> {
     text: &'a str,
     parts: query::Target<'a>,
+}
+
+/// The client, as far as it is known.
+pub(super) fn client_address(exchange: &Exchange, attributes: &mut Attributes) {
+    match (exchange.side, exchange.protocol, &exchange.endpoints.remote) {
+        (Side::Client, ..) => {}
+        (Side::Server, Protocol::Http1, Endpoint::Tcp(address, port)) => {
+            attributes.push(("client.address", Value::Str(written(*address))));
+            attributes.push(("client.port", Value::Int((*port).into())));
+        }
+        (Side::Server, ..) => gateway::attributes(&exchange.request, attributes),
+    }
+}
+
+/// The end of the connection that was asked.
+pub(super) fn server_address(exchange: &Exchange, attributes: &mut Attributes) {
+    match &exchange.endpoints.local {
+        Endpoint::Tcp(address, port) => {
+            attributes.push(("server.address", Value::Str(written(*address))));
+            attributes.push(("server.port", Value::Int((*port).into())));
+        }
+        Endpoint::Unix(name) if !name.is_empty() => {
+            attributes.push(("server.address", Value::Str(bounded(name).into())));
+        }
+        Endpoint::Unix(_) => {}
+    }
 }
 
 /// The other end of the connection.
@@ -221,7 +242,8 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
     (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
-fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
+pub(super) fn network(exchange: &Exchange, attributes: &mut Attributes) {
+    let peer = peer(&exchange.endpoints);
     match &exchange.endpoints.local {
         Endpoint::Tcp(address, port) => {
             attributes.push(("network.local.address", Value::Str(written(*address))));
@@ -238,19 +260,22 @@ fn network(exchange: &Exchange, peer: Peer, attributes: &mut Attributes) {
     if let Some(port) = peer.port {
         attributes.push(("network.peer.port", Value::Int(port.into())));
     }
-    attributes.push(("network.protocol.name", Value::Str(exchange.protocol.name().into())));
-    if exchange.protocol == Protocol::Http1 {
-        let version = match exchange.request.version() {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-        };
+    let name = exchange.unread.map_or(exchange.protocol.name(), |unread| unread.carrier.name());
+    attributes.push(("network.protocol.name", Value::Str(name.into())));
+    let version = match (exchange.unread, exchange.protocol, exchange.request.version()) {
+        (Some(unread), ..) => unread.carrier.version(),
+        (None, Protocol::Http1, Version::Http10) => Some("1.0"),
+        (None, Protocol::Http1, Version::Http11) => Some("1.1"),
+        (None, ..) => None,
+    };
+    if let Some(version) = version {
         attributes.push(("network.protocol.version", Value::Str(version.into())));
     }
     attributes.push(("network.transport", Value::Str(peer.transport.into())));
 }
 
 /// 4xx is the client's error only, 5xx that of both.
-fn status(exchange: &Exchange, attributes: &mut Attributes) -> Status {
+pub(super) fn status(exchange: &Exchange, attributes: &mut Attributes) -> Status {
     let code = exchange.response.as_ref().and_then(|head| head.status());
     let limit = if exchange.side == Side::Server { 500 } else { 400 };
     let error = match (code, exchange.problem) {

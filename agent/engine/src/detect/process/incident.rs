@@ -8,7 +8,8 @@ use super::{
 use crate::{
     Time, Value,
     detect::{Habit, Seen, route},
-    finding::{Case, Severity, Subject},
+    exchange::Exchange,
+    finding::{Case, Confidence, Severity, Subject},
     graph::NodeId,
     launch::Image,
     span,
@@ -28,6 +29,8 @@ const ASK_THE_BASELINE: &[&str] =
 const MAX_HABITS: usize = 8;
 /// Most requests that a launch may be for that are named.
 const MAX_CANDIDATES: usize = 8;
+/// What is said of a launch whose request cannot be read.
+const NOT_COMPARED: &str = "what the request says could not be compared with what was run";
 /// Most programs of servers of which the first launch without a request is known; past it all are forgotten.
 const MAX_SERIES: usize = 1024;
 
@@ -298,11 +301,16 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
     ];
     let requests = &world.launches.requests;
-    let mut facts = told.facts;
+    let (mut facts, mut confidence) = (told.facts, hit.confidence);
     match told.request.and_then(|node| requests.get(node)) {
         Some(exchange) => {
             attributes.extend(span::exchange(exchange).attributes);
             facts.push((told.began, format!("forked for {}", requests::line(exchange))));
+            if let Some(unread) = exchange.unread {
+                facts.push((told.began, NOT_COMPARED.to_owned()));
+                // It may be another one's of those that were open on its connection.
+                confidence = if unread.multiplexed { Confidence::Suspicious } else { confidence };
+            }
         }
         None if told.candidates.is_empty() => {}
         None => {
@@ -320,7 +328,7 @@ fn case(world: &World, told: Told<'_>) -> Case {
         rule: hit.rule,
         subject: told.subject,
         severity: hit.severity,
-        confidence: hit.confidence,
+        confidence,
         title: format!("{} {}", told.service, hit.title),
         time: told.began,
         pid: told.reader,
@@ -332,6 +340,10 @@ fn case(world: &World, told: Told<'_>) -> Case {
 impl requests::Requests {
     /// Method and route of a request; nothing of one that was forgotten.
     pub fn route(&self, node: NodeId) -> String {
-        self.get(node).map_or(String::new(), |exchange| route(exchange.method(), exchange.target()))
+        let route = |exchange: &Exchange| match exchange.unread {
+            Some(unread) => unread.carrier.title().to_owned(),
+            None => route(exchange.method(), exchange.target()),
+        };
+        self.get(node).map_or(String::new(), route)
     }
 }

@@ -69,6 +69,10 @@ impl Requests {
 /// A request in one line.
 pub fn line(exchange: &Exchange) -> String {
     const MOST: usize = 300;
+    if let Some(unread) = exchange.unread {
+        let carrier = unread.carrier.title();
+        return format!("a request in {carrier} from {}, which cannot be read", exchange.endpoints.remote);
+    }
     let target = String::from_utf8_lossy(exchange.target());
     let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
     let mut line = format!("{} {path}", exchange.method());

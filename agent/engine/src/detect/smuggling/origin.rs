@@ -3,7 +3,7 @@
 use super::words;
 use crate::{
     Time,
-    exchange::{Endpoints, Side},
+    exchange::{Endpoints, Exchange, Side},
     graph::{Graph, NodeId},
     world::World,
 };
@@ -53,5 +53,6 @@ pub fn inbound(node: NodeId, world: &mut World) -> Option<NodeId> {
 }
 
 fn is_server(node: NodeId, graph: &Graph) -> bool {
-    graph.get(node).and_then(|node| node.exchange()).is_some_and(|exchange| exchange.side == Side::Server)
+    let readable = |exchange: &Exchange| exchange.side == Side::Server && exchange.unread.is_none();
+    graph.get(node).and_then(|node| node.exchange()).is_some_and(readable)
 }
