@@ -4,15 +4,15 @@
 //! or as the program itself it is an order, whoever meant to take it.
 
 use super::{
-    launched::Below,
-    launched::{Hit, Launched},
-    program::{Kind, Program, Told},
+    launched::{Below, Hit, Launched},
+    names::{SESSION, SHELLS},
+    program::{Kind, Program, Told, is_intrusion, is_reconnaissance},
     said::{Place, Said},
     shell::Script,
 };
 use crate::{Confidence, Severity, launch::Image};
 use memchr::memmem::Finder;
-use std::cell::OnceCell;
+use std::{cell::OnceCell, cmp::Reverse};
 use tracer_common::exec_flag;
 
 /// Fewest bytes that are compared.
@@ -47,6 +47,8 @@ pub enum Part {
     Joint,
     /// It is the program, or the file that an interpreter runs.
     Program,
+    /// It is the name of a program of the application's, which it may choose by that.
+    Name,
 }
 
 /// The text of a request that says most of what an image runs.
@@ -79,17 +81,21 @@ impl<'a> Ordered<'a> {
         Self { image, program, len, text, script: OnceCell::new(), best: None }
     }
 
-    /// Of several that say the same the shortest: least is around it.
+    /// Of several that say the same the shortest: least is around it. A name says less than any order.
     fn compare(&mut self, place: Place, text: &str) {
         if text.len() < MIN_TEXT {
             return;
         }
         let bits = (BITS.0 + BITS.1 * text.len().min(self.len) as f64).min(BITS.2);
-        let better = self
-            .best
-            .as_ref()
-            .is_none_or(|best| bits > best.bits || bits == best.bits && text.len() < best.text.len());
-        if better && let Some(part) = self.part(place, text) {
+        let rank = |part: Part, bits: f64, text: &str| (part != Part::Name, bits, Reverse(text.len()));
+        let best = self.best.as_ref().map(|best| rank(best.part, best.bits, &best.text));
+        // Most texts need not be looked for.
+        if best.is_some_and(|best| rank(Part::Whole, bits, text) <= best) {
+            return;
+        }
+        if let Some(part) = self.part(place, text)
+            && best.is_none_or(|best| rank(part, bits, text) > best)
+        {
             self.best = Some(Order { place, part, text: text.to_owned(), bits });
         }
     }
@@ -133,9 +139,13 @@ impl<'a> Ordered<'a> {
             let first = !place.names()
                 && script.commands.iter().any(|command| command.at == within.start)
                 && !text[within.end..].starts_with(|c: char| c.is_alphanumeric() || "-_./".contains(c));
+            let command = || script.commands.iter().find(|command| command.at == within.start);
             match (joint, first) {
                 (true, _) => Some(Part::Joint),
-                (_, true) => Some(Part::Program),
+                (_, true) => {
+                    let alone = script.commands.len() == 1 && place != Place::Field;
+                    Some(command().map_or(Part::Program, |command| named(said, &command.words, alone)))
+                }
                 _ => None,
             }
         })
@@ -147,15 +157,23 @@ impl<'a> Ordered<'a> {
         if args.len() > 1 && said.split_whitespace().eq(args.iter().map(String::as_str)) {
             return Some(Part::Whole);
         }
-        let named = match self.program.kind {
-            // `node server.js` may well be said somewhere: a path is no word.
+        let is_it = match self.program.kind {
+            // `node server.js`, `python3 jobs/daily.py` may well be said somewhere: a place in the file system is no
+            // name that an application gives to its own.
             Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) => {
-                said == file && file.contains('/')
+                said == file && file.starts_with('/')
             }
             _ => said == self.image.file || args.first().is_some_and(|arg| arg == said),
         };
-        if named {
-            return (!place.names()).then_some(Part::Program);
+        if is_it {
+            let part = match self.program.interprets() {
+                true => Part::Program,
+                false => named(said, args, place != Place::Field),
+            };
+            return (!place.names()).then_some(part);
+        }
+        if said.starts_with('-') && is_word_in(&args.join(" "), said) {
+            return Some(Part::Within);
         }
         // `['ls', '-la']` in a template or a piece of code.
         let quoted = |arg: &String| arg.len() >= MIN_TEXT && is_quoted_in(arg, said);
@@ -163,6 +181,32 @@ impl<'a> Ordered<'a> {
         let json = said.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with('"'));
         (!args.is_empty() && !json && args.iter().all(quoted)).then_some(Part::Within)
     }
+}
+
+/// What a text says that is the program of a command with these words. `?tool=convert` chooses among the programs of
+/// an application, which gives it arguments; all of a command, a place in the file system, or a program that no
+/// application has, is chosen by nobody else. Fields of every request have such names, too (`Accept-Encoding: gzip`);
+/// `alone` says that no other command stands beside it, and that it is none of these.
+fn named(said: &str, words: &[String], alone: bool) -> Part {
+    let args = words.get(1..).unwrap_or_default();
+    match said {
+        _ if args.is_empty() && alone => Part::Whole,
+        _ if said.contains(|c: char| c == '/' || c.is_whitespace()) => Part::Program,
+        _ if is_reconnaissance(said, args) || is_intrusion(said, args) => Part::Program,
+        _ if SESSION.contains(&said) || SHELLS.contains(&said) => Part::Program,
+        _ => Part::Name,
+    }
+}
+
+/// Whether a command is a word of a text, or the value of an option in it: `--checkpoint-action=exec=id`,
+/// `-exec id ;`.
+fn is_word_in(command: &str, text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "=;|'\"".contains(c));
+    let mut places = text.match_indices(command).filter(|(at, _)| *at > 0);
+    !command.is_empty()
+        && places.any(|(at, _)| {
+            edge(text[..at].chars().next_back()) && edge(text[at + command.len()..].chars().next())
+        })
 }
 
 /// Whether a command stands in a text as something of its own: between quotes or tags; between what code and forms
@@ -178,7 +222,7 @@ fn stands_in(command: &str, text: &str) -> bool {
         is_quote(before, behind)
             || words && mark(before) && mark(behind) && (before, behind) != (None, None)
             || loud && edge(before) && edge(behind)
-    })
+    }) || text.starts_with('-') && is_word_in(command, text)
 }
 
 /// Whether a word stands in a text between quotes.
@@ -194,7 +238,7 @@ fn is_quote(before: Option<char>, behind: Option<char>) -> bool {
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
-    let order = launched.order?;
+    let order = launched.order.filter(|order| order.part != Part::Name)?;
     // What a program of the application chooses among its own, it was not told.
     if order.part == Part::Program
         && launched.below == (Below::Deeper { ordered: false })
@@ -206,7 +250,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         Part::Whole => "is the command",
         Part::Within => "holds the command",
         Part::Joint => "ends the server's command and begins another",
-        Part::Program => "is the program",
+        Part::Program | Part::Name => "is the program",
     };
     let line = launched.line();
     // What stands around the command is none of the command: the rest of a form may hold passwords.
@@ -262,7 +306,18 @@ mod tests {
             (&["sh", "-c", "ls /tmp && whoami"], Place::Query, "whoami", Part::Program),
             (&["sh", "-c", "nice id -u"], Place::Query, "nice id", Part::Program),
             (&["python3", "-c", "import os"], Place::Content, "import os", Part::Whole),
-            (&["id"], Place::Query, "id", Part::Program),
+            (&["sh", "-c", "ls /srv 2>&1"], Place::Query, "ls", Part::Program),
+            (&["sh", "-c", "uptime 2>&1"], Place::Query, "uptime", Part::Whole),
+            (&["sh", "-c", "ping -c1 x |id"], Place::Query, "|id", Part::Joint),
+            (&["sh", "-c", "convert $(id) x"], Place::Query, "$(id)", Part::Joint),
+            (&["sh", "-c", "id"], Place::Query, "--checkpoint-action=exec=id", Part::Within),
+            (&["id"], Place::Content, "-exec id ;", Part::Within),
+            (&["touch", "x"], Place::Query, "-exec touch x ;", Part::Within),
+            (&["id"], Place::Query, "id", Part::Whole),
+            (&["uptime"], Place::Query, "uptime", Part::Whole),
+            (&["cat", "x"], Place::Query, "cat", Part::Program),
+            (&["nc", "-lp", "1"], Place::Query, "nc", Part::Program),
+            (&["/srv/up/x", "-a"], Place::Query, "/srv/up/x", Part::Program),
             (&["ls", "-la", "/"], Place::Query, "ls  -la /", Part::Whole),
             (&["ls", "-la"], Place::Query, "{{popen(['ls', '-la'])}}", Part::Within),
             (&["php", "/srv/up/x.php"], Place::Query, "/srv/up/x.php", Part::Program),
@@ -291,12 +346,35 @@ mod tests {
             (&["sh", "-c", "make test"], Place::Content, "make test passes again"),
             (&["sh", "-c", "make test"], Place::Content, "please run make test, then push"),
             (&["make", "test"], Place::Content, "'make' it so"),
+            (&["convert", "a", "b"], Place::Path, "convert"),
+            (&["python3", "jobs/daily.py"], Place::Query, "jobs/daily.py"),
+            (&["tar", "-x"], Place::Query, "-x"),
             (&["sh", "-c", "x"], Place::Query, "x"),
             (&["sh", "-c", "grep ';;' x"], Place::Query, ";;"),
         ];
         for (args, place, text) in cases {
             assert_eq!(order(&[(*place, text)], &scene(args).image), None, "{args:?} {text}");
         }
+    }
+
+    #[test]
+    fn an_application_chooses_its_programs_by_their_names() {
+        let cases: &[(&[&str], Place, &str)] = &[
+            (&["convert", "a", "b"], Place::Query, "convert"),
+            (&["sh", "-c", "convert a b | head"], Place::Query, "convert"),
+            (&["git", "log", "-n1"], Place::Content, "git"),
+            (&["gzip"], Place::Field, "gzip"),
+            (&["sh", "-c", "tar -c x | gzip"], Place::Query, "gzip"),
+        ];
+        for (args, place, text) in cases {
+            let mut scene = scene(args);
+            scene.order = order(&[(*place, text)], &scene.image);
+            assert_eq!(scene.order.as_ref().map(|order| order.part), Some(Part::Name), "{args:?} {text}");
+            assert_eq!(scene.judge(judge), None, "{args:?} {text}");
+        }
+        let image = scene(&["sh", "-c", "convert a; id"]).image;
+        let both = [(Place::Query, "convert"), (Place::Query, "; id")];
+        assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Joint), "an order says more");
     }
 
     #[test]
@@ -325,8 +403,8 @@ mod tests {
 
     #[test]
     fn a_program_of_the_application_chooses_among_its_own() {
-        let mut scene = scene(&["git-upload-pack", "."]);
-        scene.order = order(&[(Place::Query, "git-upload-pack")], &scene.image);
+        let mut scene = scene(&["/srv/bin/x", "."]);
+        scene.order = order(&[(Place::Query, "/srv/bin/x")], &scene.image);
         assert!(scene.order.is_some());
         let deeper = |l: &mut Launched<'_>| l.below = Below::Deeper { ordered: false };
         assert_eq!(scene.clone().with(deeper).judge(judge), None);
