@@ -317,9 +317,9 @@ impl Graph {
         }
     }
 
-    /// Its span left: keeps what a child needs, for a while.
-    pub fn told(&mut self, id: NodeId, now: Time) {
-        let Some(node) = self.remove(id) else { return };
+    /// Its span left: keeps what a child needs, for a while. Gives the rest.
+    pub fn told(&mut self, id: NodeId, now: Time) -> Option<Body> {
+        let node = self.remove(id)?;
         let told = Told {
             span_id: node.span_id,
             trace: node.trace.unwrap_or(node.own_trace),
@@ -337,6 +337,7 @@ impl Graph {
         }
         self.told.insert(id, told);
         self.fading.push_back((now.plus_ms(KEEP_MS), id));
+        Some(node.body)
     }
 
     /// Forgets told nodes whose time is over.

@@ -289,6 +289,9 @@ impl World {
             self.causes.served(pid, node);
             self.net.contents.ended(node, self.now);
             self.tasks.has_served(pid, node, end);
+            if let Some(exchange) = self.graph.get(node).and_then(Node::exchange) {
+                self.launches.requests.ended(pid, node, exchange);
+            }
         }
         self.graph.end(node, end, self.now);
         let partner = self.graph.get(node).and_then(|node| node.partner);
@@ -323,6 +326,9 @@ impl World {
     /// A process was forked, or a thread began.
     pub fn forked(&mut self, fork: &Fork, op: Op) {
         if fork.child_pid == op.pid {
+            if self.tasks.served(op.pid).is_some() {
+                self.launches.begins_late(fork.child_tid);
+            }
             return self.causes.threads.began(op.tid, fork.child_tid);
         }
         // The record of an exit was lost, and the number is used again.
@@ -388,6 +394,7 @@ impl World {
     /// A thread ended.
     pub fn exited(&mut self, exit: &Exit, op: Op) {
         self.causes.threads.forget(op.tid);
+        self.launches.thread_ended(op.tid);
         if exit.process_ended == 0 {
             return;
         }
@@ -399,6 +406,7 @@ impl World {
             self.causes.child_ended(launch, op.time, &self.graph);
         }
         process::exited(self, exit, op);
+        self.launches.requests.gone(op.pid);
         self.causes.forget(op.pid);
         self.ambiguities.forget(op.pid);
         self.tasks.exited(op.pid, self.now);
@@ -496,7 +504,9 @@ impl World {
         let span = span::span(node, place, content, &cases, resource, &self.config);
         self.stats.spans += 1;
         self.outputs.push_back(Output::Span(Box::new(span)));
-        self.graph.told(id, self.now);
+        if let Some(body) = self.graph.told(id, self.now) {
+            self.launches.requests.left(id, body);
+        }
     }
 
     /// A hook fires when its operation ends, after the bytes have moved: on one machine the other end's may

@@ -131,7 +131,7 @@ fn launch(s: &mut Scene, child: u32) {
     let conn = s.accept(80);
     s.recv(S, conn, Server, &get("/thumb/7"));
     s.fork(S, child);
-    s.exec(Thread(child, child), &["sh", "-c", "x=$(date); echo $x | tee /tmp/log"]);
+    s.exec(Thread(child, child), &["sh", "-c", "x=$(whoami); echo $x | tee /tmp/log"]);
     s.exit(child, 0);
     s.send(S, conn, Server, &answer(200, "ok"));
 }

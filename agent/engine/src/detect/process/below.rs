@@ -1,5 +1,9 @@
 //! Where a program stands below a server, and whether anyone told the one above it to run it.
 
+use super::{
+    program::{Kind, Program, Told, name},
+    shell::Script,
+};
 use crate::launch::Image;
 
 /// Where a process stands below the one that has read requests.
@@ -18,15 +22,18 @@ pub enum Below {
 }
 
 impl Below {
-    /// The same, of a program below one that has these arguments. A shell also runs what nobody told it to: a login
-    /// shell its profile.
-    pub fn told(self, above: Option<&str>, program: &str) -> Self {
-        match self {
-            Self::Deeper { ordered } => {
-                Self::Deeper { ordered: ordered || above.is_some_and(|above| has_word(above, program)) }
+    /// The same, of a program below one that has these arguments: they name it, or what runs in it when it is a shell
+    /// (`tar --checkpoint-action=exec=id`). A shell also runs what nobody told it to: a login shell its profile.
+    pub fn told(self, above: Option<&str>, program: &Program<'_>) -> Self {
+        let Self::Deeper { ordered: false } = self else { return self };
+        let Some(above) = above else { return self };
+        let within = || match program.kind {
+            Kind::Shell(Told::Text(text)) => {
+                Script::of(text).programs().any(|(program, _)| has_word(above, name(program)))
             }
-            _ => self,
-        }
+            _ => false,
+        };
+        Self::Deeper { ordered: has_word(above, program.name) || within() }
     }
 }
 
@@ -56,20 +63,26 @@ mod tests {
 
     #[test]
     fn who_was_told_to_run_a_program() {
-        let cases = [
-            (&["timeout", "5", "id"], "id", true),
-            (&["sh", "-c", "cd /;id"], "id", true),
-            (&["sh", "-c", "x `id`"], "id", true),
-            (&["tar", "-c", "--checkpoint-action=exec=id"], "id", true),
-            (&["soffice", "--convert-to", "id.pdf"], "id", false),
-            (&["bash", "-lc", "convert a"], "id", false),
-            (&["git", "upload-pack", "."], "uname", false),
+        let cases: &[(&[&str], &[&str], bool)] = &[
+            (&["timeout", "5", "id"], &["id"], true),
+            (&["sh", "-c", "cd /;id"], &["id"], true),
+            (&["sh", "-c", "x `id`"], &["id"], true),
+            (&["tar", "-c", "--checkpoint-action=exec=id"], &["id"], true),
+            (&["tar", "-c", "--checkpoint-action=exec=touch x"], &["sh", "-c", "touch x"], true),
+            (&["git", "-c", "core.pager=id", "log"], &["sh", "-c", "LESS=FRX id"], true),
+            (&["soffice", "--convert-to", "id.pdf"], &["id"], false),
+            (&["bash", "-lc", "convert a"], &["id"], false),
+            (&["git", "upload-pack", "."], &["uname"], false),
+            (&["make", "-C", "/srv", "all"], &["sh", "-c", "ls -la; cc x.c"], false),
+            (&["npm", "run", "build"], &["sh", "-c", "vite build"], false),
         ];
         for (args, program, told) in cases {
             let words = words(&scene(args).image);
-            let below = Below::Deeper { ordered: false }.told(Some(&words), program);
-            assert_eq!(below, Below::Deeper { ordered: told }, "{args:?} {program}");
+            let image = scene(program).image;
+            let below = Below::Deeper { ordered: false }.told(Some(&words), &Program::of(&image));
+            assert_eq!(below, Below::Deeper { ordered: *told }, "{args:?} {program:?}");
         }
-        assert_eq!(Below::Child.told(Some("id"), "id"), Below::Child);
+        let image = scene(&["id"]).image;
+        assert_eq!(Below::Child.told(Some("id"), &Program::of(&image)), Below::Child);
     }
 }

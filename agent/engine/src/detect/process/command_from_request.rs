@@ -36,6 +36,13 @@ pub struct Order {
     pub bits: f64,
 }
 
+impl Order {
+    /// Whether it is an order, rather than a name.
+    pub fn is_one(&self) -> bool {
+        self.part != Part::Name
+    }
+}
+
 /// What a text says of what is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -238,7 +245,7 @@ fn is_quote(before: Option<char>, behind: Option<char>) -> bool {
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
-    let order = launched.order.filter(|order| order.part != Part::Name)?;
+    let order = launched.order.filter(|order| order.is_one())?;
     // What a program of the application chooses among its own, it was not told.
     if order.part == Part::Program
         && launched.below == (Below::Deeper { ordered: false })

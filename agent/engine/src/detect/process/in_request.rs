@@ -9,9 +9,8 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.seen == Seen::Known || launched.below == Below::Same && !launched.has_become() {
         return None;
     }
-    // What a program of the application does is not what the request asked for.
-    let near = !matches!(launched.below, Below::Deeper { ordered: false });
-    let (severity, why) = match launched.is_intruders().filter(|_| near) {
+    let near = |(grade, why)| launched.is_near(grade).then_some(why);
+    let (severity, why) = match launched.is_intruders().and_then(near) {
         Some(why) => (Severity::High, format!("; {why}")),
         None if launched.has_become() => (Severity::High, "; the server itself became it".to_owned()),
         None => (Severity::Low, String::new()),

@@ -96,6 +96,8 @@ pub struct Incident {
     pub began: Time,
     /// What was open then.
     pub when: When,
+    /// Whether a thread forked it that is older than the first request, and reads none.
+    pub timer: bool,
     /// The requests that it may be for, the most likely ones first.
     pub candidates: Vec<NodeId>,
     /// The first launch.
@@ -140,6 +142,7 @@ impl Incident {
             reader: op.pid,
             began: op.time,
             when,
+            timer: false,
             candidates,
             top: None,
             kind: None,

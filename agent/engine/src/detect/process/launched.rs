@@ -3,6 +3,7 @@
 pub use super::below::Below;
 use super::{
     command_from_request::Order,
+    orders::Grade,
     program::{OWN_IMAGE, Program, is_dropped, is_intrusion, is_reconnaissance},
 };
 use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
@@ -53,8 +54,13 @@ pub struct Launched<'a> {
     pub when: When,
     /// How a request says the same.
     pub order: Option<&'a Order>,
+    /// Bytes of the longest value that says what cannot be read, in the requests that may have told the server to
+    /// launch it; nothing when these are not known.
+    pub room: Option<usize>,
     /// Whether its service usually launches it for that route.
     pub seen: Seen,
+    /// Whether a thread forked it that is older than the first request, and reads none: a timer's.
+    pub timer: bool,
     /// Whether the server launched the same before it had read any request.
     pub since_start: bool,
     /// Whether requests come to the server that cannot be read.
@@ -113,17 +119,30 @@ impl Launched<'_> {
         self.program.takes_orders() && !self.is_helper()
     }
 
+    /// Whether a request may have said, in a way that cannot be read, an order of so many bytes: one that had no room
+    /// for it has not. Code and long lines may have been packed.
+    pub fn could_be_told(&self, len: usize) -> bool {
+        const SHORTEST: usize = 2;
+        self.room.is_none_or(|room| room >= (len / 2).max(len.min(16)).max(SHORTEST))
+    }
+
+    /// Whether it was launched at the will of whoever speaks to the server: what a program of the application runs by
+    /// itself, no request told it to; nor a timer that is older than the first request, unless that lets someone in.
+    pub fn is_near(&self, grade: Grade) -> bool {
+        self.below != Below::Deeper { ordered: false } && (!self.timer || grade == Grade::Enters)
+    }
+
     /// Why nobody but an intruder runs it, whatever told it to.
-    pub fn is_intruders(&self) -> Option<&'static str> {
+    pub fn is_intruders(&self) -> Option<(Grade, &'static str)> {
         let Program { name, args, .. } = self.program;
         if is_reconnaissance(name, args) {
-            Some("it asks who and where it is")
+            Some((Grade::Looks, "it asks who and where it is"))
         } else if is_intrusion(name, args) {
-            Some("it brings an intruder in")
+            Some((Grade::Enters, "it brings an intruder in"))
         } else if is_dropped(&self.image.file) && !self.itself {
-            Some("its file lies where no application has its own")
+            Some((Grade::Enters, "its file lies where no application has its own"))
         } else if self.is_new() {
-            Some("its file was written after the server was launched")
+            Some((Grade::Enters, "its file was written after the server was launched"))
         } else {
             None
         }
@@ -276,6 +295,11 @@ pub mod tests {
 
         /// What a rule says of it.
         pub fn judge(&self, judge: fn(&Launched<'_>) -> Option<Hit>) -> Option<Hit> {
+            self.ask(judge)
+        }
+
+        /// What is asked of it.
+        pub fn ask<T>(&self, ask: impl Fn(&Launched<'_>) -> T) -> T {
             let mut launched = Launched {
                 image: &self.image,
                 program: Program::of(&self.image),
@@ -289,12 +313,14 @@ pub mod tests {
                 below: Below::Child,
                 when: When::InFlight(1),
                 order: self.order.as_ref(),
+                room: None,
                 seen: Seen::Cold,
+                timer: false,
                 since_start: false,
                 unreadable: false,
             };
             (self.launched)(&mut launched);
-            judge(&launched)
+            ask(&launched)
         }
 
         pub fn severity(&self, judge: fn(&Launched<'_>) -> Option<Hit>) -> Option<Severity> {

@@ -17,18 +17,23 @@ const MAX_INCIDENTS: usize = 4096;
 const MAX_EARLY: usize = 8192;
 /// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
 const MAX_SERVERS: usize = 4096;
+/// Most threads of servers that are known to have begun after the first request; past it none is taken for a timer's.
+const MAX_LATE: usize = 65_536;
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Launches {
     /// By process.
     pub(super) lines: FxHashMap<u32, Line>,
     pub(super) incidents: BTreeMap<u64, Incident>,
     pub(super) due: BTreeSet<(Time, u64)>,
-    pub(super) requests: Requests,
+    pub requests: Requests,
     /// What those say that launches were just compared with.
     pub(super) said: Recent,
     /// What was launched by whom before that had read a request.
     pub(super) early: FxHashSet<(u32, u64)>,
+    /// Threads of servers that began after the first request; nothing once there were too many.
+    late: Option<FxHashSet<u32>>,
     /// What servers connected to last.
     pub(super) connects: FxHashMap<u32, (Time, String)>,
     /// The last shell on pipes that each of them launched.
@@ -40,7 +45,48 @@ pub struct Launches {
     pub forgotten: u64,
 }
 
+impl Default for Launches {
+    fn default() -> Self {
+        Self {
+            lines: FxHashMap::default(),
+            incidents: BTreeMap::new(),
+            due: BTreeSet::new(),
+            requests: Requests::default(),
+            said: Recent::default(),
+            early: FxHashSet::default(),
+            late: Some(FxHashSet::default()),
+            connects: FxHashMap::default(),
+            fed: FxHashMap::default(),
+            series: FxHashMap::default(),
+            next: 0,
+            forgotten: 0,
+        }
+    }
+}
+
 impl Launches {
+    /// A thread begins in a process that has read requests.
+    pub fn begins_late(&mut self, tid: u32) {
+        if let Some(late) = &mut self.late {
+            late.insert(tid);
+            if late.len() > MAX_LATE {
+                self.late = None;
+            }
+        }
+    }
+
+    /// A thread ended.
+    pub fn thread_ended(&mut self, tid: u32) {
+        if let Some(late) = &mut self.late {
+            late.remove(&tid);
+        }
+    }
+
+    /// Whether a thread of a server began before its first request.
+    pub(super) fn is_older(&self, tid: u32) -> bool {
+        self.late.as_ref().is_some_and(|late| !late.contains(&tid))
+    }
+
     /// When something is due.
     pub fn deadline(&self) -> Option<Time> {
         self.due.first().map(|(time, _)| *time)

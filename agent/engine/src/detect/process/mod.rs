@@ -101,7 +101,14 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
     for candidate in &candidates {
         world.launches.requests.keep(*candidate, &world.graph);
     }
-    Some(world.launches.open(Incident::new(op, when, candidates)))
+    let reads = world.causes.threads.reads_requests(op.tid);
+    let timer = matches!(when, When::Idle(_))
+        && !reads
+        && world.tasks.stamp(op.pid).is_some()
+        && world.launches.is_older(op.tid);
+    let mut incident = Incident::new(op, when, candidates);
+    incident.timer = timer;
+    Some(world.launches.open(incident))
 }
 
 /// A process is about to be shown with a new image: finds the requests that say what it runs.
@@ -124,13 +131,46 @@ pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
         let Some(exchange) = world.launches.requests.get(node) else { continue };
         named.extend(order(world.launches.said.of(node, exchange), image).map(|order| (node, order)));
     }
+    let earlier = if named.is_empty() { said_before(world, reader, image) } else { None };
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     line.named = named.iter().map(|(node, order)| (*node, order.bits)).collect();
     // Of several that say the same, others than the words decide.
     line.order = named.into_iter().reduce(|best, next| if next.1.bits > best.1.bits { next } else { best });
+    line.order = line.order.take().or(earlier);
     for (node, _) in &line.named {
         if !incident.candidates.contains(node) {
             incident.candidates.push(*node);
+        }
+    }
+}
+
+/// The order of a request that ended before: it was kept for later, or for another request.
+fn said_before(world: &mut World, reader: u32, image: &Image) -> Option<(NodeId, Order)> {
+    let latest: Vec<_> = world.launches.requests.latest(reader).collect();
+    for node in latest {
+        let launches = &mut world.launches;
+        let Some(exchange) = launches.requests.find(node, &world.graph) else { continue };
+        let order = order(launches.said.of(node, exchange), image);
+        if let Some(order) = order.filter(Order::is_one) {
+            launches.requests.keep(node, &world.graph);
+            return Some((node, order));
+        }
+    }
+    None
+}
+
+/// Bytes that the longest value had which may have said what is launched; nothing when not all such requests are known.
+fn room_of(world: &World, incident: &Incident) -> Option<usize> {
+    let requests = &world.launches.requests;
+    match incident.when {
+        When::Idle(_) => {
+            world.tasks.stamp(incident.reader)?;
+            Some(requests.room(incident.reader, &world.graph))
+        }
+        When::InFlight(_) if incident.candidates.is_empty() => None,
+        When::InFlight(_) => {
+            let rooms = incident.candidates.iter().map(|node| requests.get(*node).map(said::room));
+            rooms.reduce(|most, next| Some(most?.max(next?))).flatten()
         }
     }
 }
@@ -161,7 +201,7 @@ pub fn executed(
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     let (id, reader, when) = (line.incident, incident.reader, incident.when);
     let program = Program::of(image);
-    let below = line.below.told(line.above.as_deref(), program.name);
+    let below = line.below.told(line.above.as_deref(), &program);
     let kind = kind_of(image);
     let text = launched::line(image);
     let known = Known {
@@ -179,7 +219,10 @@ pub fn executed(
         [sole] => Some(sole),
         _ => None,
     };
-    let request = order.as_ref().map(|(node, _)| *node).or(sole);
+    let said = order.as_ref().map(|(node, _)| *node);
+    let request = said.filter(|said| incident.candidates.contains(said)).or(sole).or(said);
+    let timer = incident.timer;
+    let room = world.launches.incidents.get(&id).and_then(|incident| room_of(world, incident));
     let route = request.map(|node| world.launches.requests.route(node)).unwrap_or_default();
     let service = world.service(reader);
     let server = world.tasks.resource(reader, &world.config);
@@ -199,6 +242,8 @@ pub fn executed(
         below,
         when,
         order: order.as_ref().map(|(_, order)| order),
+        room,
+        timer,
         seen: world.baseline.launch(&service, &route, &image.file, &shape(&image.args)),
         since_start: world.launches.early.contains(&(reader, kind)),
         unreadable: world.tasks.serves_unreadable(reader),
@@ -218,6 +263,8 @@ pub fn executed(
         None => format!("pid {}", image.parent_pid),
     };
     let fact = format!("pid {} ran `{text}` as user {}, below {below_whom}", op.pid, image.uid);
+    let earlier = said.filter(|said| request != Some(*said));
+    let earlier = earlier.and_then(|node| world.launches.requests.get(node)).map(requests::line);
     let habit = (route, image.file.clone(), shape(&image.args));
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     line.program = Some(known);
@@ -226,6 +273,9 @@ pub fn executed(
     incident.add(op.time, fact);
     incident.habits(habit);
     let named = order.map(|(node, _)| node);
+    if let Some(earlier) = earlier {
+        incident.add(op.time, format!("an earlier request said so: {earlier}"));
+    }
     for hit in hits {
         incident.add(op.time, hit.fact.clone());
         incident.hit(hit, image, op.pid, named);

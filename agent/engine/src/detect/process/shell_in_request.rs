@@ -16,7 +16,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.below == Below::Same || launched.is_server_again() || launched.is_helper() {
         return None;
     }
-    let (severity, why) = told(launched.program.kind)?;
+    let (severity, why) = told(launched)?;
     // RFC 3875: what a server is there to run.
     if launched.flags & exec_flag::CGI != 0 && !launched.program.takes_orders() && severity < Severity::High {
         return None;
@@ -60,6 +60,9 @@ mod tests {
             (scene(&["sh", "-c", "id"]).with(|l| l.when = When::Idle(None)), None),
             (scene(&["sh", "/srv/cgi/x.sh"]).with(|l| l.flags = exec_flag::CGI), None),
             (scene(&["convert", "a"]), None),
+            (scene(&["sh", "-c", "ls -la"]), Some(High)),
+            (scene(&["sh", "-c", "ls -la"]).with(|l| l.room = Some(0)), Some(Medium)),
+            (scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Deeper { ordered: false }), Some(Medium)),
             (scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]), None),
             (
                 scene(&[

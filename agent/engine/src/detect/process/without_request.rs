@@ -16,14 +16,14 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         return None;
     }
     let (told, why) = match launched.is_intruders() {
-        Some(why) => (Severity::High, Some(why)),
-        None => told(launched.program.kind).map_or((Severity::Medium, None), |(told, why)| (told, Some(why))),
+        Some((grade, why)) if launched.is_near(grade) => (Severity::High, Some(why)),
+        Some((_, why)) => (Severity::Medium, Some(why)),
+        None => told(launched).map_or((Severity::Medium, None), |(told, why)| (told, Some(why))),
     };
     // What a server does since before anyone could ask it for anything, nobody asked it for.
-    let severity = match () {
-        () if launched.seen == Seen::Known || launched.since_start => Severity::Low,
-        () if matches!(launched.below, Below::Deeper { ordered: false }) => told.min(Severity::Medium),
-        () => told,
+    let severity = match launched.seen == Seen::Known || launched.since_start {
+        true => Severity::Low,
+        false => told,
     };
     let ago = match since {
         Some(ms) => format!("the last one was answered {} before", duration(ms)),
@@ -31,7 +31,11 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     };
     let unread = if launched.unreadable { "; it also serves connections that cannot be read" } else { "" };
     let why = why.map_or_else(String::new, |why| format!("; {why}"));
-    let start = if launched.since_start { "; it did so before its first request, too" } else { "" };
+    let start = match () {
+        () if launched.since_start => "; it did so before its first request, too",
+        () if launched.timer => "; the thread that forked it is older than the first request",
+        () => "",
+    };
     Some(Hit {
         rule: "process.without_request",
         severity,
@@ -79,6 +83,13 @@ mod tests {
             (
                 scene(&["sh", "-c", "x"]).with(|l| (l.when, l.seen) = (When::Idle(None), Seen::Known)),
                 Some(Low),
+            ),
+            (scene(&["sh", "-c", "ls"]).with(|l| (l.when, l.timer) = (When::Idle(None), true)), Some(Medium)),
+            (scene(&["id"]).with(|l| (l.when, l.timer) = (When::Idle(None), true)), Some(Medium)),
+            (scene(&["/dev/shm/x"]).with(|l| (l.when, l.timer) = (When::Idle(None), true)), Some(High)),
+            (
+                scene(&["sh", "-c", "ls"]).with(|l| (l.when, l.room) = (When::Idle(None), Some(0))),
+                Some(Medium),
             ),
             (scene(&["sh", "-c", "x"]), None),
             (scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]).with(idle), None),
