@@ -47,6 +47,7 @@ pub use deviation::Deviations;
 pub use framing::Framing;
 pub use head::{Head, MAX_FIELDS, MAX_HEAD, Start, Version};
 pub use parser::Parser;
+pub(crate) use start_line::is_token_char;
 pub use start_line::{Guess, MAX_METHOD, looks_like_request, looks_like_response};
 
 /// What a direction of a connection carries.

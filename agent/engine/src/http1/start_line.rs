@@ -162,6 +162,6 @@ fn is_space(b: u8) -> bool {
 }
 
 /// RFC 9110, 5.6.2: `tchar`.
-pub(super) fn is_token_char(b: u8) -> bool {
+pub(crate) fn is_token_char(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }

@@ -9,8 +9,9 @@ use memchr::memchr;
 const MAX_FOUND: usize = 4;
 /// Longest text that is kept of one, in bytes: a start line and the fields that matter.
 const MAX_TEXT: usize = 1024;
-/// Longest line that is looked at, in bytes; of a longer one, its last ones.
-const MAX_LINE: usize = 1024;
+/// Longest line that is looked at, in bytes; of a longer one, its last ones. Servers take request lines of 8 KiB.
+const MAX_LINE: usize = 8192;
+
 /// A request inside a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden {
@@ -18,6 +19,8 @@ pub struct Hidden {
     pub offset: u64,
     /// How it begins, at most a kilobyte.
     pub text: Vec<u8>,
+    /// Whether nothing but line ends stands before it: who leaves the content unread finds this one.
+    pub first: bool,
     /// Whether its head goes on.
     open: bool,
 }
@@ -29,9 +32,16 @@ impl Hidden {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// Its method and target, as far as these came, for readers that know no more than words.
+    pub fn words(&self) -> [&[u8]; 2] {
+        let blank = |b: &u8| matches!(b, b' ' | b'\t' | 0x0b | 0x0c);
+        let mut words = self.line().split(blank).filter(|word| !word.is_empty());
+        [words.next().unwrap_or_default(), words.next().unwrap_or_default()]
+    }
+
     /// Its target, as far as that came.
     pub fn target(&self) -> Option<&[u8]> {
-        self.line().split(|b| *b == b' ').filter(|word| !word.is_empty()).nth(1)
+        Some(self.words()[1]).filter(|target| !target.is_empty())
     }
 
     /// It as a head; the fields that came whole.
@@ -65,11 +75,25 @@ pub struct Scanner {
     around: u64,
     /// Of these, bytes that were not seen.
     unseen: u64,
-    /// The line that is coming, at most [`MAX_LINE`] bytes of its end.
+    /// The line that is coming, at least [`MAX_LINE`] bytes of its end, and at most twice as many.
     line: Vec<u8>,
     found: Vec<Hidden>,
-    /// Whether it ended within the last of these.
+    /// Whether all lines so far were empty.
+    blank: Blank,
+    /// Whether it ended within the last of these, as texts that hold some do not.
     cut: bool,
+    /// Whether the head of the last of these had not ended.
+    unfinished: bool,
+}
+
+/// Whether nothing has passed but line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Blank(bool);
+
+impl Default for Blank {
+    fn default() -> Self {
+        Self(true)
+    }
 }
 
 impl Scanner {
@@ -81,6 +105,11 @@ impl Scanner {
     /// Whether it is complete, and ends within a request's head: who takes that for one reads on in what comes next.
     pub fn is_cut(&self) -> bool {
         self.cut
+    }
+
+    /// Whether it is complete, and the head of a request in it is not: some readers read on in what comes next.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// Bytes that have passed.
@@ -107,11 +136,11 @@ impl Scanner {
             for hidden in self.found.iter_mut().filter(|hidden| hidden.open) {
                 hidden.extend(piece);
             }
-            let room = MAX_LINE.saturating_sub(piece.len());
-            if self.line.len() > room {
-                self.line.drain(..self.line.len() - room);
+            let piece_end = &piece[piece.len().saturating_sub(MAX_LINE)..];
+            if self.line.len() + piece_end.len() > 2 * MAX_LINE {
+                self.line.drain(..self.line.len().saturating_sub(MAX_LINE - piece_end.len()));
             }
-            self.line.extend_from_slice(&piece[piece.len().saturating_sub(MAX_LINE)..]);
+            self.line.extend_from_slice(piece_end);
             self.passed += piece.len() as u64;
             if end.is_some() {
                 self.line_ended();
@@ -131,16 +160,19 @@ impl Scanner {
         self.passed += len;
         self.unseen += len;
         self.line.clear();
+        self.blank = Blank(false);
         self.found.iter_mut().for_each(|hidden| hidden.open = false);
     }
 
     /// The content is complete: its last line may lack an end.
     pub fn ended(&mut self) {
         if self.found.is_empty() && begins_request(&self.line) && self.line.len() as u64 == self.passed {
-            self.found.push(Hidden { offset: 0, text: self.line.clone(), open: true });
+            let text = self.line[..self.line.len().min(MAX_TEXT)].to_vec();
+            self.found.push(Hidden { offset: 0, text, first: true, open: true });
         }
         self.line_ended();
         self.line = Vec::new();
+        self.unfinished = self.found.last().is_some_and(|hidden| hidden.open);
         self.cut = self.found.last().is_some_and(Hidden::swallows);
         self.found.iter_mut().for_each(|hidden| hidden.open = false);
     }
@@ -149,10 +181,12 @@ impl Scanner {
         if let Some(start) = request_in(&self.line)
             && self.found.len() < MAX_FOUND
         {
-            let text = self.line[start..].to_vec();
-            let offset = self.passed - text.len() as u64;
-            self.found.push(Hidden { offset, text, open: true });
+            let line = &self.line[start..];
+            let (offset, open) = (self.passed - line.len() as u64, line.len() <= MAX_TEXT);
+            let (text, first) = (line[..line.len().min(MAX_TEXT)].to_vec(), start == 0 && self.blank.0);
+            self.found.push(Hidden { offset, text, first, open });
         }
+        self.blank.0 &= self.line.iter().all(|b| matches!(b, b'\r' | b'\n'));
         self.line.clear();
     }
 }
@@ -203,6 +237,13 @@ mod tests {
             ("PURGE /a HTTP/2.0\r\n\r\n", &[(0, "PURGE /a HTTP/2.0\r\n\r\n")]),
             ("x\rGET /a HTTP/1.1\rHost: h\r\r\n", &[(2, "GET /a HTTP/1.1\rHost: h\r\r\n")]),
             ("GET /a\r\n", &[(0, "GET /a\r\n")]),
+            ("SHOW /a\r\n", &[(0, "SHOW /a\r\n")]),
+            ("cat /a\r\n", &[]),
+            ("x /a HTTP/1.1\r\n\r\n", &[(0, "x /a HTTP/1.1\r\n\r\n")]),
+            ("M-SEARCH * HTTP/1.1\r\n\r\n", &[(0, "M-SEARCH * HTTP/1.1\r\n\r\n")]),
+            ("xxFOO /a HTTP/1.1\r\n\r\n", &[(2, "FOO /a HTTP/1.1\r\n\r\n")]),
+            ("find h:443 HTTP/1.10\r\n\r\n", &[(0, "find h:443 HTTP/1.10\r\n\r\n")]),
+            ("so GET admin HTTP/1.1\r\n\r\n", &[(3, "GET admin HTTP/1.1\r\n\r\n")]),
             ("and GET /a\r\n", &[]),
             ("GET it\r\n", &[]),
             ("a GET HTTP/1.1\r\n", &[]),
@@ -246,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn a_target_may_be_as_long_as_servers_take_it() {
+        let line = format!("get /{} HTTP/1.1\r\n", "a".repeat(8000));
+        for step in [1, 700, 5000, 1 << 20] {
+            let found = found(format!("{}\r\n{line}", "x".repeat(30_000)).as_bytes(), step);
+            assert_eq!(found.len(), 1, "by {step}");
+            assert_eq!((found[0].0, &found[0].1[..]), (30_002, &line[..MAX_TEXT]));
+        }
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut scanner = Scanner::default();
         let request = format!("GET /{} HTTP/1.1\r\nA: {}\r\n", "a".repeat(500), "b".repeat(5000));
@@ -253,14 +304,14 @@ mod tests {
             scanner.bytes(request.as_bytes());
         }
         scanner.bytes(&[b'x'; 1 << 20]);
-        assert!(scanner.held() < 8 * 1024, "{}", scanner.held());
+        assert!(scanner.held() < 24 * 1024, "{}", scanner.held());
         scanner.gap(7);
         assert_eq!((scanner.found().len(), scanner.unseen()), (MAX_FOUND, 7));
     }
 
     #[test]
     fn an_unfinished_one_has_a_head_too() {
-        let hidden = |text: &[u8]| Hidden { offset: 0, text: text.into(), open: false };
+        let hidden = |text: &[u8]| Hidden { offset: 0, text: text.into(), first: true, open: false };
         let head = hidden(b"GET /admin HTTP/1.1\r\nHost: h\r\nX: ").head().expect("a head");
         assert_eq!((head.field("host"), head.field("x")), (Some(b"h".as_slice()), None));
         assert!(hidden(b"GET /admin HTTP/1.1\r\n\r\nxyz").head().is_some());
