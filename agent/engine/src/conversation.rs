@@ -85,6 +85,10 @@ struct Open {
     answered: bool,
     /// The operation that completed its head.
     asked: Op,
+    /// Records that the kernel side had lost by then.
+    lost: u64,
+    /// Whether it came where a content was to come which need not.
+    reread: bool,
 }
 
 /// See the module.

@@ -290,6 +290,47 @@ fn what_only_looks_like_it() {
             ],
             &[],
         ),
+        (
+            "the next one is refused before its head is whole",
+            &[Recv(CL0), Send(OK), Recv("GET /b HTTP/1.1\r\nHost"), Send(BAD)],
+            &[content],
+        ),
+        (
+            "a content for 204",
+            &[Recv(CL0), Send("HTTP/1.1 204 No Content\r\n\r\n"), Send("<html>"), Recv(NEXT), Send(OK)],
+            &[content],
+        ),
+        (
+            "a content for HEAD, long after",
+            &[
+                Recv(CL0),
+                Send(OK),
+                Recv("HEAD /b HTTP/1.1\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+                Send("hello"),
+            ],
+            &[content],
+        ),
+        (
+            "a content without a length that holds an answer of another server",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.0 200 OK\r\nServer: mine\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 2\r\n\r\nok"),
+            ],
+            &[content],
+        ),
+        (
+            "what was held back since it was refused comes all the same, and is read",
+            &[
+                Recv("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 38\r\n\r\n"),
+                Send("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"),
+                Recv(EVIL),
+                Recv(NEXT),
+                Send(OK),
+            ],
+            &[],
+        ),
         ("an answer to nobody", &[Recv(NEXT), Send(OK), Send(OK)], &[]),
     ];
     for (name, ops, expected) in cases {
@@ -381,4 +422,42 @@ fn one_in_and_several_out_is_usual() {
     chain.delivers(OK);
     (0..3).for_each(|_| asked(&mut chain, &get("/health")));
     quiet(chain.findings(), "health checks");
+}
+
+/// Whoever asks for himself may have meant two requests, or one that could not be read: nobody is bypassed.
+#[test]
+fn who_serves_nobody_smuggles_nothing() {
+    let cases = [
+        (TE_CL, [answer(200, "ok"), answer(403, "")]),
+        (ODD_NAME, [answer(200, "ok"), answer(403, "")]),
+        (ODD_NAME, [answer(400, ""), answer(400, "")]),
+        (CL0, [answer(200, "ok"), answer(400, "")]),
+        (CL0, [answer(200, "ok"), "<html>".into()]),
+    ];
+    for (sent, answers) in cases {
+        let mut s = Scene::new();
+        let conn = s.connect(F, 80);
+        s.pass((F, Client), S, conn, sent);
+        for answer in &answers {
+            s.pass((S, Server), F, conn, answer);
+        }
+        s.wait(5_000);
+        s.finish();
+        let found = s.findings();
+        assert!(found.iter().all(|found| found.contains(" suspicious: ")), "{sent:?}: {found:?}");
+    }
+}
+
+/// The gateway asks for a session first, and waits for no answer.
+#[test]
+fn a_gateway_that_pipelines_what_a_list_says() {
+    let list = "--b\r\nContent-Type: application/http\r\n\r\nGET /one HTTP/1.1\r\n\r\n\r\n--b--\r\n";
+    let batch = format!("POST /$batch HTTP/1.1\r\nContent-Length: {}\r\n\r\n{list}", list.len());
+    let mut chain = Chain::new(&batch);
+    chain.asks(&get("/session"));
+    chain.asks(&get("/one"));
+    chain.answers(&format!("{OK}{OK}"));
+    chain.delivers(OK);
+    let found = chain.findings();
+    assert!(found.iter().all(|found| !found.contains("request_smuggling")), "{found:?}");
 }

@@ -151,3 +151,19 @@ fn content_behind_an_early_answer() {
     let refused = run(&answer(400, ""));
     assert!(refused.iter().all(|finding| finding.contains(" suspicious: ")), "{refused:?}");
 }
+
+/// The answer to the first may have been in a record that was lost.
+#[test]
+fn what_was_lost_lowers_it() {
+    let run = |lost: u32| {
+        let mut chain = Chain::new(&get("/x%0d%0aX:%20y%0d%0a%0d%0aGET%20/admin"));
+        chain.asks("GET /x HTTP/1.1\r\nX: y\r\n\r\n");
+        chain.s.lost(lost.into());
+        chain.asks("GET /admin HTTP/1.1\r\n\r\n");
+        chain.answers(&format!("{OK}{OK}"));
+        chain.delivers(OK);
+        chain.findings()
+    };
+    assert!(run(0)[0].starts_with("http.request_smuggling confirmed: "), "{:?}", run(0));
+    assert!(run(1).iter().all(|found| found.contains(" suspicious: ")), "{:?}", run(1));
+}

@@ -5,6 +5,7 @@ mod scene;
 use scene::{
     Client, Server, answer,
     chain::{Chain, F, S},
+    get,
     smuggling::*,
 };
 
@@ -30,9 +31,7 @@ fn an_upgrade_is_a_way_past_the_front_end() {
         ("GET /admin HTTP/1.1\r\nHost: h\r\n\r\n", "GET /admin HTTP/1.1\r\nVia: f\r\nHost: h\r\n\r\n");
     assert_eq!(
         run("websocket", 426, [raw, raw]),
-        [
-            "http.request_smuggling probable: GET /admin carried GET /admin, which went to 127.0.0.1:81 by itself"
-        ]
+        ["http.request_smuggling probable: GET /a carried GET /admin, which went to 127.0.0.1:81 by itself"]
     );
     assert_eq!(run("websocket", 426, [raw, rewritten]), [""; 0], "a front end that goes on reading");
     assert_eq!(
@@ -42,4 +41,76 @@ fn an_upgrade_is_a_way_past_the_front_end() {
         ]
     );
     assert_eq!(run("websocket", 101, ["", ""]), [""; 0]);
+}
+
+const PLAIN: &str = "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// A front end that copies bytes behind a request that asks for more than HTTP, and marks what it takes for a request.
+#[test]
+fn a_tunnel_that_only_the_front_end_believes_in() {
+    let upgrade = "Upgrade: x\r\nConnection: Upgrade\r\n";
+    let run = |method: &str, fields: &str, mark: &str, at_once: bool| {
+        let head = format!("{method} /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let marked = format!("{method} /a HTTP/1.1\r\nHost: h\r\n{fields}{mark}\r\n");
+        if at_once {
+            let mut chain = Chain::new(&format!("{head}{PLAIN}"));
+            chain.asks(&format!("{marked}{PLAIN}"));
+            chain.answers(&(answer(400, "") + OK));
+            chain.delivers(&(answer(400, "") + OK));
+            return chain.findings();
+        }
+        let mut chain = Chain::new(&head);
+        chain.asks(&marked);
+        chain.answers(&answer(405, ""));
+        chain.delivers(&answer(405, ""));
+        for _ in 0..2 {
+            chain.s.recv(F, chain.inbound, Server, PLAIN);
+            chain.asks(PLAIN);
+            chain.answers(OK);
+            chain.delivers(OK);
+        }
+        chain.findings()
+    };
+    for (method, fields) in [("GET", upgrade), ("CONNECT", ""), ("FOO", "")] {
+        for at_once in [false, true] {
+            let found = run(method, fields, "Via: f\r\n", at_once);
+            let expected = format!(
+                "http.request_smuggling probable: {method} /a carried GET /admin, which went to 127.0.0.1:81 by itself"
+            );
+            assert!(found.contains(&expected), "{method}: {found:?}");
+            // What leaves no mark on anything passes a head that needs no change as it is.
+            assert_eq!(run(method, fields, "", at_once), [""; 0], "{method}");
+        }
+    }
+    assert_eq!(run("GET", "", "Via: f\r\n", false), [""; 0], "asks for no more than HTTP");
+}
+
+/// The back end says 101, and goes on to speak HTTP.
+#[test]
+fn a_switch_that_the_back_end_does_not_make() {
+    let run = |upgrade: &str, then: &str, back: &str, fronted: bool| {
+        let head = format!("GET /a HTTP/1.1\r\nHost: h\r\nUpgrade: {upgrade}\r\nConnection: Upgrade\r\n\r\n");
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
+        let mut chain = if fronted { Chain::new(&head) } else { Chain::new(&get("/x")) };
+        if !fronted {
+            chain.delivers(OK);
+        }
+        chain.asks(&head);
+        chain.answers(switch);
+        if fronted {
+            chain.delivers(switch);
+        }
+        chain.s.wait(3_000);
+        chain.asks(then);
+        chain.answers(back);
+        chain.findings()
+    };
+    let found = [
+        "http.request_smuggling probable: GET /a opened a tunnel for GET /admin, which 127.0.0.1:81 answered 200",
+    ];
+    assert_eq!(run("websocket", PLAIN, OK, true), found);
+    assert_eq!(run("tcp", PLAIN, OK, true), [""; 0], "it may carry anything");
+    assert_eq!(run("websocket", "\u{1}\u{2}GET /admin HTTP/1.1\r\n\r\n", OK, true), [""; 0]);
+    assert_eq!(run("websocket", PLAIN, "no HTTP", true), [""; 0]);
+    assert_eq!(run("websocket", PLAIN, OK, false), [""; 0], "nobody is in between");
 }

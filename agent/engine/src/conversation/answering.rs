@@ -8,7 +8,7 @@ use crate::{
     exchange::{Exchange, Problem, Side},
     fastcgi,
     graph::NodeId,
-    http1::{Event, Guess, Head, Role},
+    http1::{Event, Framing, Guess, Head, Role},
     protocol::Protocol,
     world::{Op, World},
 };
@@ -108,6 +108,7 @@ impl Conversation {
         // RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a
         // final response". 101 is final for HTTP.
         self.ledger.vain = Vain::default();
+        self.ledger.bodiless = head.framing() == Framing::None;
         self.informational =
             head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
         if self.informational {

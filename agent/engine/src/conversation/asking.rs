@@ -28,7 +28,7 @@ impl Conversation {
         if let (None, Moved::Bytes(bytes)) = (self.protocol, moved) {
             self.speak(self.speaks(bytes));
         }
-        self.skip_refused_content(moved);
+        self.skip_refused_content(moved, world);
         let mut place = offset;
         let mut rest = moved;
         loop {
@@ -41,6 +41,7 @@ impl Conversation {
                     return self.disprove(world);
                 }
                 Some(Event::Begin) => {
+                    self.take_back(op, world);
                     self.ledger.begins(self.turned());
                     let origin = self.origin(op, world);
                     self.asking = Some((op, place, origin));
@@ -100,16 +101,25 @@ impl Conversation {
 
     /// RFC 9110, 10.1.1: a client that gets a final status code instead of 100 need not send the content:
     /// what reads like a request behind such an answer is the next one.
-    fn skip_refused_content(&mut self, moved: Moved<'_>) {
+    fn skip_refused_content(&mut self, moved: Moved<'_>, world: &mut World) {
         let refused = std::mem::take(&mut self.withheld) && std::mem::take(&mut self.refused);
         if let Moved::Bytes(bytes) = moved
             && refused
             && self.turned()
             && self.speaks(bytes).looks_like_request(bytes) == Guess::Yes
         {
+            self.passed(moved, world);
             self.requests = self.anew(Role::Request);
             self.current = None;
             self.ledger.reread = true;
+        }
+    }
+
+    /// Who goes on to ask had no answer to wait for: what was taken for a request was the content after all.
+    fn take_back(&mut self, op: Op, world: &mut World) {
+        let vain = |open: &mut Open| open.reread && !open.answered && open.asked != op;
+        if let Some(node) = self.open.pop_back_if(vain).and_then(|open| open.node) {
+            world.retract(node);
         }
     }
 
@@ -138,13 +148,15 @@ impl Conversation {
         let protocol = self.protocol.unwrap_or_default();
         let mut exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
         exchange.split = self.split(&exchange, place, op, world);
+        let reread = self.ledger.reread;
         let node =
             world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
         self.current = node;
         if let Some(node) = node.filter(|_| side == Side::Client) {
             self.tell_split(node, None, op, world);
         }
-        self.open.push_back(Open { node, answering, answered: false, asked: op });
+        let lost = world.stats.lost;
+        self.open.push_back(Open { node, answering, answered: false, asked: op, lost, reread });
         self.enter(node, first, place, behind, world);
     }
 

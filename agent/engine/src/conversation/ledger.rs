@@ -26,10 +26,12 @@ pub struct Ledger {
     turned: bool,
     /// When the last answer ended.
     pub answered: Option<Time>,
-    /// The last request asked for another protocol, in vain.
-    pub refused_upgrade: Option<NodeId>,
+    /// The last request that asked for more than HTTP, in vain, while those behind it come through as they came in.
+    pub tunnel: Option<Tunnel>,
     /// What comes was taken for a request since the one before was answered without its content.
     pub reread: bool,
+    /// The last answer must not have a content.
+    pub bodiless: bool,
     /// Bytes of answers that were not seen since it was last known where one begins.
     pub unheard: u64,
     /// Answers that could not be sent.
@@ -38,6 +40,17 @@ pub struct Ledger {
     pub swapped: Option<Swapped>,
     /// The finding so far, and how many requests it says were hit.
     pub case: Option<(Case, u8)>,
+}
+
+/// A request of a front end that may have made it take the connection for a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct Tunnel {
+    /// Its exchange.
+    pub call: NodeId,
+    /// The request that it passed on.
+    pub inbound: NodeId,
+    /// Records that the kernel side had lost when it was sent.
+    pub lost: u64,
 }
 
 /// Answers whose sends failed since the last that did not: they answer what is owed as any other.
@@ -92,7 +105,7 @@ impl Ledger {
             // Whoever has answered that, and waited, has left nothing behind that one could see.
             self.carriers.retain(|carrier| !carrier.is_plain());
         }
-        for carrier in self.carriers.iter_mut().filter(|carrier| carrier.content.is_cut()) {
+        for carrier in self.carriers.iter_mut().filter(|carrier| carrier.content.is_unfinished()) {
             carrier.next = carrier.next.or(node);
         }
         let contested = node.and_then(|node| self.carriers.iter().find_map(|held| held.contests(node)));

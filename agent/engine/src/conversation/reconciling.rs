@@ -5,7 +5,7 @@ use super::{
     unasked::{is_status_line, response, smuggled, status_of},
 };
 use crate::{
-    detect::smuggling::{self, Carrier, Ghost, Write},
+    detect::smuggling::{self, Carrier, Ghost, Way, Write},
     exchange::{Contested, Side},
     finding::{Case, Confidence},
     graph::NodeId,
@@ -43,7 +43,11 @@ impl Conversation {
         for carrier in &mut self.ledger.carriers {
             carrier.meets(&world.graph);
         }
-        (self.ledger.refused_upgrade, self.ledger.reread) = (None, false);
+        let exchange = node.and_then(|node| world.graph.get(node)?.exchange());
+        let tunnelled =
+            exchange.and_then(|exchange| exchange.split).is_some_and(|split| split.way == Way::Tunnel);
+        self.ledger.tunnel = self.ledger.tunnel.filter(|_| tunnelled);
+        self.ledger.reread = false;
         let contested = self.ledger.asked(place, node, carrier, behind);
         if let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node)) {
             exchange.contested = contested;

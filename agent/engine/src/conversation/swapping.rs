@@ -13,7 +13,10 @@ impl Conversation {
     pub(super) fn listen(&mut self, head: &Head, world: &World) {
         let node = self.open.front().and_then(|open| open.node);
         let told_here = |carrier: &&Carrier| carrier.side == Side::Server || !carrier.joined;
-        let swallowing = |carrier: &&Carrier| carrier.next.is_some() && carrier.next == node;
+        let swallowing = |carrier: &&Carrier| {
+            let next = carrier.next.is_some() && carrier.next == node && !carrier.names_hidden;
+            next || carrier.content.is_unfinished() && carrier.node == node
+        };
         let carrier = self.ledger.carriers.iter().filter(told_here).find(swallowing);
         let exchange = node.and_then(|node| world.graph.get(node)?.exchange());
         self.ledger.swapped =
@@ -31,6 +34,10 @@ impl Conversation {
     pub(super) fn heard(&mut self, op: Op, world: &mut World) {
         let Some(swapped) = self.ledger.swapped.take() else { return };
         let node = self.open.front().and_then(|open| open.node);
+        let of_carrier = |carrier: &&mut Carrier| carrier.node == node;
+        if let Some(carrier) = self.ledger.carriers.iter_mut().find(of_carrier).filter(|_| node.is_some()) {
+            carrier.names_hidden |= swapped.names_hidden();
+        }
         let carrier = self.ledger.carriers.iter().find(|carrier| carrier.next == node);
         let Some((carrier, instead_of)) = carrier.zip(swapped.instead_of()) else { return };
         let case = smuggling::swapped(carrier, instead_of, swapped.status, op, world);

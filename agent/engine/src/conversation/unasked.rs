@@ -38,14 +38,17 @@ impl Conversation {
     /// A final response began though no request is open: opens the one that it answers, if a carrier brought it.
     pub(super) fn unasked(&mut self, status: u16, op: Op, write: Write, world: &mut World) -> bool {
         world.stats.orphan_responses += 1;
-        let may_be = self.may_be_answered();
+        // What has begun to be asked may be refused before its head is whole.
+        let refused = self.asking.is_some() && smuggling::refuses(status);
+        let may_be = self.may_be_answered() && !refused;
         let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return false };
         let ghost = Ghost { status, op, write };
         let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return false };
         let known = case.confidence > Confidence::Suspicious;
         let node = if known { smuggled(carrier, op, world) } else { None };
         let answering = self.unframed();
-        self.open.push_front(Open { node, answering, answered: true, asked: op });
+        let lost = world.stats.lost;
+        self.open.push_front(Open { node, answering, answered: true, asked: op, lost, reread: false });
         if let Some(carrier) = self.ledger.suspect_mut() {
             carrier.served += 1;
         }
@@ -72,7 +75,11 @@ impl Conversation {
     /// Bytes where an answer should begin, or that only the end of the connection ends, are something else.
     pub(super) fn odd_answer(&mut self, bytes: &[u8], op: Op, world: &mut World) {
         let until_close = self.responses.parser.reads_until_close();
-        let begins = until_close && looks_like_response(bytes) == Guess::Yes;
+        let begins = until_close && self.is_of_the_same_hand(bytes, world);
+        // Applications give answers a content that must not have one.
+        if !until_close && self.ledger.bodiless {
+            return;
+        }
         if !begins && (until_close || !self.open.is_empty()) || !self.may_be_answered() {
             return;
         }
@@ -85,6 +92,18 @@ impl Conversation {
             let case = smuggling::odd_answer(carrier, status, op, world);
             self.found(case, world);
         }
+    }
+
+    /// Whether an answer begins that the server has written itself: a content may hold one of anybody.
+    fn is_of_the_same_hand(&self, bytes: &[u8], world: &World) -> bool {
+        let open =
+            self.open.front().and_then(|open| world.graph.get(open.node?)?.exchange()?.response.as_deref());
+        let (Some(open), Some(inner)) = (open, response(bytes)) else { return false };
+        let own = |head: &Head| {
+            let server = head.field("server").map(<[u8]>::to_vec);
+            server.or_else(|| head.iter().next().map(|(name, _)| name.to_vec()))
+        };
+        own(open) == own(&inner)
     }
 
     /// A send failed: what it tried to say answers a request all the same, maybe one that nobody framed.

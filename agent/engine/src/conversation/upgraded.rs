@@ -1,12 +1,15 @@
 //! What goes on behind a response that switched to a WebSocket (RFC 6455): no exchanges, but what comes in may go
 //! on to someone else.
 
-use super::{Conversation, Moved};
+use super::{Conversation, Moved, unasked::status_of};
 use crate::{
-    detect::net::{About, websocket::Frames},
+    detect::{
+        net::{About, websocket::Frames},
+        smuggling::{self, PassedOn},
+    },
     exchange::Side,
     graph::NodeId,
-    http1::Head,
+    http1::{Guess, Head, looks_like_request, looks_like_response},
     world::{Op, World},
 };
 use tracer_common::direction;
@@ -21,7 +24,16 @@ pub struct Upgraded {
     node: NodeId,
     frames: Frames,
     looked_at: u64,
+    /// Where it came from through a front end, until it is known what is spoken.
+    passed_on: Option<PassedOn>,
+    /// The first bytes that came behind the switch.
+    begun: Vec<u8>,
 }
+
+/// Most bytes of these: an everyday request line.
+const MAX_BEGUN: usize = 1024;
+/// What begins HTTP/2 (RFC 9113, 3.4), and reads like a request of HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 impl Conversation {
     /// A response switches to what its request asked for.
@@ -34,20 +46,24 @@ impl Conversation {
         else {
             return;
         };
-        let mut protocols = exchange.request.fields("upgrade");
-        if protocols.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket")) {
-            world.net.contents.describe(node, pid, About::of(exchange));
-            self.upgraded = Some(Box::new(Upgraded { node, frames: Frames::default(), looked_at: 0 }));
+        if ![&b"websocket"[..], b"h2c"].iter().any(|protocol| smuggling::upgrades_to(exchange, protocol)) {
+            return;
         }
+        world.net.contents.describe(node, pid, About::of(exchange));
+        let (passed_on, frames) = (PassedOn::of(node, world), Frames::default());
+        self.upgraded = Some(Box::new(Upgraded { node, frames, looked_at: 0, passed_on, begun: Vec::new() }));
     }
 
     /// Whether what the client says is still looked at.
     pub fn is_relayed(&self) -> bool {
-        let open = |upgraded: &Upgraded| upgraded.looked_at < MAX_LOOKED_AT && !upgraded.frames.is_lost();
+        let open = |upgraded: &Upgraded| {
+            upgraded.looked_at < MAX_LOOKED_AT && (upgraded.passed_on.is_some() || !upgraded.frames.is_lost())
+        };
         self.upgraded.as_deref().is_some_and(open)
     }
 
     pub(super) fn moved_upgraded(&mut self, direction: u8, moved: Moved<'_>, op: Op, world: &mut World) {
+        self.speaks_on(direction, moved, op, world);
         let Some(upgraded) = self.upgraded.as_mut().filter(|_| direction == direction::RECEIVE) else {
             return;
         };
@@ -59,6 +75,28 @@ impl Conversation {
             }
             Moved::Gap(len) => upgraded.frames.pass(len),
             Moved::Jump => upgraded.frames.pass(u64::MAX),
+        }
+    }
+
+    /// Whether a server goes on to answer requests of HTTP/1 though it has switched to something else: then it is a
+    /// front end alone that believes in the switch.
+    fn speaks_on(&mut self, direction: u8, moved: Moved<'_>, op: Op, world: &mut World) {
+        let Some(upgraded) = self.upgraded.as_mut() else { return };
+        let Upgraded { passed_on, begun, .. } = &mut **upgraded;
+        let Some(from) = passed_on else { return };
+        match (direction, moved) {
+            (direction::RECEIVE, Moved::Bytes(bytes)) => {
+                begun.extend_from_slice(&bytes[..bytes.len().min(MAX_BEGUN.saturating_sub(begun.len()))]);
+                if looks_like_request(begun) == Guess::No || begun.starts_with(PREFACE) {
+                    *passed_on = None;
+                }
+            }
+            (_, Moved::Bytes(bytes)) if !begun.is_empty() && looks_like_response(bytes) == Guess::Yes => {
+                let case = from.spoke_on(begun, status_of(bytes).unwrap_or_default(), op);
+                *passed_on = None;
+                self.found(case, world);
+            }
+            _ => *passed_on = None,
         }
     }
 

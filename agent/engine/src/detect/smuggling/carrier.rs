@@ -57,6 +57,8 @@ pub struct Carrier {
     pub served: usize,
     /// The first request behind it, if its content ends within one.
     pub next: Option<NodeId>,
+    /// Whether its own answer names the target of the request in it.
+    pub names_hidden: bool,
     /// When its answer began, and with which status.
     pub answered: Option<(Time, u16)>,
 }
@@ -99,6 +101,7 @@ impl Carrier {
             origin: None,
             served: 0,
             next: None,
+            names_hidden: false,
             answered: None,
         })
     }

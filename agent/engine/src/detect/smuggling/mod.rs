@@ -15,7 +15,7 @@
 //! | a request sent behind another where what came in could not be read | suspicious, probable once it is served |
 //! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
 //! | a content ends within a request, and the next answer names that one's target, not its own | probable |
-//! | an upgrade was refused, and the next request passes a front end, that rewrites heads, as it came | probable |
+//! | a request asked for more than HTTP, in vain, and the next one passes a front end, that adds fields, as it came | probable |
 //! | an upgrade to h2c that passed a front end | probable |
 //! | a 400, 414, 431, 501 or 505 though every request has its answer, and a content that holds a request | probable |
 //! | framing that can be read in more than one way | suspicious |
@@ -32,6 +32,7 @@ mod report;
 mod request_line;
 mod split;
 mod swapped;
+mod tunnel;
 mod words;
 
 pub use ambiguous::{Ambiguities, ambiguous, explains};
@@ -41,6 +42,7 @@ pub use reading::is_ambiguous;
 pub use report::{
     Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
 };
-pub use split::{Split, Way, came_with, cleartext_http2, is_of_the_same_hand, rewrites, split};
+pub use split::{Split, Way, came_with, is_of_the_same_hand, split};
 pub use swapped::Swapped;
-pub use words::name;
+pub use tunnel::{PassedOn, asks_for_more, cleartext_http2, passes_unmarked, upgrades_to};
+pub use words::{name, refuses};

@@ -22,10 +22,13 @@ pub enum Origin {
     },
     /// Something that could not be read.
     Unreadable,
+    /// Nothing: the end that sent it serves nobody.
+    Nowhere,
 }
 
 impl Origin {
-    /// That of a request at the back end, or of its front end's call; nothing when no front end is known.
+    /// That of a request at the back end, or of its front end's call; nothing when the end that sent it is not seen, or
+    /// may serve something else.
     pub fn of(node: NodeId, world: &mut World) -> Option<Self> {
         let inbound = inbound(node, world).and_then(|node| world.graph.get(node));
         if let Some((start, exchange)) = inbound.and_then(|node| Some((node.start, node.exchange()?))) {
@@ -35,7 +38,15 @@ impl Origin {
         }
         let own = world.graph.get(node)?;
         let client = if own.is_call() { own } else { world.graph.get(own.partner?)? };
-        world.tasks.serves_unreadable(client.pid).then_some(Self::Unreadable)
+        if world.tasks.serves_unreadable(client.pid) {
+            return Some(Self::Unreadable);
+        }
+        (!world.causes.serves(client.pid)).then_some(Self::Nowhere)
+    }
+
+    /// Whether a front end passed it on.
+    pub const fn is_front_end(&self) -> bool {
+        !matches!(self, Self::Nowhere)
     }
 }
 

@@ -51,6 +51,9 @@ pub enum Write {
 pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Option<Case> {
     let Ghost { status, op, write } = ghost;
     let (refused, hidden) = (refuses(status), carrier.carried());
+    let sender = Sender::of(carrier, world);
+    // Who sent both by himself may have meant two, or nothing that could be read.
+    let unsure = refused || !carrier.readings.is_empty();
     let confidence = match status {
         // RFC 9110, 15.5.9: sent to a client that said nothing for a while.
         408 => return None,
@@ -59,7 +62,11 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         _ if carrier.is_plain() => Confidence::Suspicious,
         _ if matches!(write, Write::Unsure { .. }) => Confidence::Suspicious,
         500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
+        _ if unsure && sender == Sender::Client => Confidence::Suspicious,
+        // Whoever reads on there does not find that request first: what is refused is something else.
+        _ if refused && hidden.is_some_and(|hidden| !hidden.first) => Confidence::Suspicious,
         _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
+        _ if unsure && sender == Sender::Unseen => Confidence::Probable,
         _ => Confidence::Confirmed,
     };
     let title = format!("{} carried {}, which was answered {status}", carrier.name(), request(carrier));
@@ -83,8 +90,11 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
 /// The answer to a carrier has a second status line among its fields.
 pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mut World) -> Option<Case> {
     let confidence = match refuses(ghost.status) {
-        true if carrier.carried().is_none() => return None,
-        true => Confidence::Probable,
+        true => match carrier.carried() {
+            None => return None,
+            Some(hidden) if hidden.first => Confidence::Probable,
+            Some(_) => Confidence::Suspicious,
+        },
         // An application that passes on what it was answered itself.
         false if carrier.is_plain() => Confidence::Suspicious,
         false => Confidence::Confirmed,
@@ -103,7 +113,14 @@ pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mu
 /// connection ends; and the carrier's content holds a request.
 pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut World) -> Case {
     let title = format!("{} carried {}, which seems to have been answered", carrier.name(), request(carrier));
-    let mut case = case(carrier, Confidence::Probable, title, op, world);
+    let confidence = match Sender::of(carrier, world) {
+        Sender::Client => Confidence::Suspicious,
+        _ if status.is_none() && carrier.carried().is_some_and(|hidden| !hidden.first) => {
+            Confidence::Suspicious
+        }
+        _ => Confidence::Probable,
+    };
+    let mut case = case(carrier, confidence, title, op, world);
     let text = match status {
         Some(status) => format!("an answer, {status}, was written where the one before had not ended"),
         None => "bytes were written behind the answers to all requests".to_owned(),
@@ -125,13 +142,12 @@ pub fn swallowed(
     let (method, target) = super::name(request);
     // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice. One that is
     // elsewhere leaves his mark on what he takes for a request.
-    let fronted = origin(carrier, world).is_some();
     let marked = carrier.forwarded_for.is_some() && forwarded_for(&request.request).is_none();
-    let confidence = match (fronted, marked) {
+    let confidence = match Sender::of(carrier, world) {
         _ if refuses(status) => Confidence::Suspicious,
-        (true, _) => Confidence::Confirmed,
-        (false, true) => Confidence::Probable,
-        (false, false) => Confidence::Suspicious,
+        Sender::FrontEnd => Confidence::Confirmed,
+        _ if marked => Confidence::Probable,
+        _ => Confidence::Suspicious,
     };
     let title = format!("{} carried {method} {target}, which was answered {status}", carrier.name());
     let mut case = case(carrier, confidence, title, op, world);
@@ -169,6 +185,27 @@ pub fn hit(exchange: &Exchange) -> String {
     format!("{method} {target} came later on the same connection: it may have got the answer of another")
 }
 
+/// Who sent a carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// Who passes on what came in.
+    FrontEnd,
+    /// Who asks for himself.
+    Client,
+    /// It is not known.
+    Unseen,
+}
+
+impl Sender {
+    fn of(carrier: &Carrier, world: &mut World) -> Self {
+        match origin(carrier, world) {
+            Some(origin) if origin.is_front_end() => Self::FrontEnd,
+            Some(_) => Self::Client,
+            None => Self::Unseen,
+        }
+    }
+}
+
 /// Where a carrier came from, as far as that is still known.
 fn origin(carrier: &Carrier, world: &mut World) -> Option<Origin> {
     carrier.node.and_then(|node| Origin::of(node, world)).or_else(|| carrier.origin.clone())
@@ -200,7 +237,7 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
         _ if carrier.side == Side::Server => client(&carrier.endpoints, &mut attributes),
         _ => {}
     }
-    if let Some(origin) = origin {
+    if let Some(origin) = origin.filter(Origin::is_front_end) {
         let readable = matches!(origin, Origin::Request { .. });
         attributes.push(("tracer.smuggling.inbound_readable", Value::Bool(readable)));
     }

@@ -8,7 +8,7 @@ use crate::{
     Value,
     exchange::Exchange,
     finding::{Case, Confidence, Severity, Subject},
-    graph::{Graph, NodeId},
+    graph::NodeId,
     world::{Op, World},
 };
 
@@ -19,16 +19,16 @@ pub enum Way {
     Behind,
     /// As the content of one that was answered before it was sent.
     Reread,
-    /// Behind one that asked for another protocol, in vain.
-    Upgrade,
+    /// Behind one that asked for more than HTTP, in vain.
+    Tunnel,
 }
 
 impl Way {
-    const fn technique(self) -> &'static str {
+    pub(super) const fn technique(self) -> &'static str {
         match self {
             Self::Behind => "request splitting",
             Self::Reread => "content behind an early answer",
-            Self::Upgrade => "upgrade that was refused",
+            Self::Tunnel => "tunnel that only the front end believes in",
         }
     }
 }
@@ -42,10 +42,12 @@ pub struct Split {
     pub first: NodeId,
     /// The request that holds it, if what came in could be read.
     pub inbound: Option<NodeId>,
+    /// Records that the kernel side had lost when the first was sent.
+    pub lost: u64,
 }
 
-/// Whether a request that goes out came in with `inbound`, though not as one.
-pub fn came_with(way: Way, inbound: &Exchange, [first, request]: [&Exchange; 2]) -> bool {
+/// Whether a request that goes out came in with `inbound`, though not as one; `at_once` with the one before it.
+pub fn came_with(way: Way, at_once: bool, inbound: &Exchange, [first, request]: [&Exchange; 2]) -> bool {
     let (raw, own) = (request.request.raw(), inbound.request.raw());
     let before = line_of(first.request.raw());
     let line = line_of(raw);
@@ -55,13 +57,13 @@ pub fn came_with(way: Way, inbound: &Exchange, [first, request]: [&Exchange; 2])
         Way::Behind if inbound.hidden.iter().any(|line| **line == *before) => false,
         Way::Behind if line == line_of(own) => inbound.contested.is_some_and(|contested| contested.whole),
         Way::Behind => {
-            decoded::holds(own, line)
-                || decoded::holds(&inbound.content, line)
-                || inbound.hidden.iter().any(|line| within(line))
+            at_once
+                && (decoded::holds(own, line)
+                    || decoded::holds(&inbound.content, line)
+                    || inbound.hidden.iter().any(|line| within(line)))
         }
         Way::Reread => inbound.hidden.iter().any(|line| within(line)),
-        // Who relays an unknown protocol copies bytes.
-        Way::Upgrade => raw == own,
+        Way::Tunnel => false,
     }
 }
 
@@ -79,15 +81,10 @@ pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
     first.request.iter().all(|(name, _)| of_content(name) || has(name))
 }
 
-/// Whether a front end changes the head of what it passes on.
-pub fn rewrites(inbound: NodeId, call: NodeId, graph: &Graph) -> bool {
-    let raw = |node| Some(graph.get(node)?.exchange()?.request.raw());
-    raw(inbound) != raw(call)
-}
-
 /// A request went out without having come in as one; `status` once it was answered.
 pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
-    let Split { way, first, inbound } = split;
+    let Split { way, first, inbound, lost } = split;
+    let lost = world.stats.lost - lost;
     let two = world.graph.get(second)?.exchange()?;
     let (method, target) = name(two);
     let second = format!("{method} {target}");
@@ -98,8 +95,9 @@ pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &
     let back = two.endpoints.remote.to_string();
     let served = status.is_some_and(|status| !refuses(status));
     let confidence = match (way, inbound) {
+        _ if lost > 0 => Confidence::Suspicious,
         (Way::Behind | Way::Reread, Some(_)) if served => Confidence::Confirmed,
-        (Way::Upgrade, _) | (_, None) if served => Confidence::Probable,
+        (Way::Tunnel, _) | (_, None) if served => Confidence::Probable,
         _ => Confidence::Suspicious,
     };
     let mut attributes = of_request(&method, &target, status);
@@ -130,11 +128,14 @@ pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &
     let how = match way {
         Way::Behind => format!("{second} was sent behind {first_name}, which had no answer yet"),
         Way::Reread => format!("{second} was sent where {first_name} was answered without its content"),
-        Way::Upgrade => {
-            format!("{second} was sent as it came in, once {first_name} had been refused an upgrade")
-        }
+        Way::Tunnel => format!(
+            "{second} was sent as it came in, without what the front end adds, behind {first_name}, which asked for more than HTTP"
+        ),
     };
     facts.push((op.time, how));
+    if lost > 0 {
+        facts.push((op.time, format!("{lost} records were lost meanwhile: there may be an answer in one")));
+    }
     if let Some(status) = status {
         facts.push((op.time, format!("{second} was answered {status}")));
     }
@@ -145,36 +146,6 @@ pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &
         confidence,
         title,
         time: since,
-        pid: op.pid,
-        attributes,
-        facts,
-    })
-}
-
-/// A back end has switched to HTTP/2 for a front end that only passed the wish on: what follows is hidden from it
-/// (RFC 9113 has no such upgrade any more; RFC 7540, 3.2).
-pub fn cleartext_http2(inbound: NodeId, call: NodeId, op: Op, world: &mut World) -> Option<Case> {
-    let (start, exchange) = world.graph.get(inbound).and_then(|node| Some((node.start, node.exchange()?)))?;
-    let back = world.graph.get(call)?.exchange()?.endpoints.remote.to_string();
-    let (method, target) = name(exchange);
-    let mut attributes = vec![
-        ("http.request.method", Value::Str(method.clone())),
-        ("url.path", Value::Str(target.clone())),
-        ("tracer.smuggling.technique", Value::Str("upgrade to h2c through a proxy".into())),
-        ("tracer.smuggling.back_end", Value::Str(back.clone())),
-    ];
-    client(&exchange.endpoints, &mut attributes);
-    let facts = vec![
-        (start, format!("{method} {target} from {} asks for an upgrade to h2c", exchange.endpoints.remote)),
-        (op.time, format!("{back} answered 101: what follows passes the front end unread")),
-    ];
-    Some(Case {
-        rule: SMUGGLING,
-        subject: Subject::Node(inbound),
-        severity: Severity::Critical,
-        confidence: Confidence::Probable,
-        title: format!("{method} {target} opened a tunnel of HTTP/2 to {back} through its front end"),
-        time: start,
         pid: op.pid,
         attributes,
         facts,

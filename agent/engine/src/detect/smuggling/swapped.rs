@@ -2,7 +2,8 @@
 //!
 //! A request that ends within its head takes in the next one on its connection, and is answered in its place: two
 //! requests, two answers, nothing on the wire that does not fit. What is left is what the answer says: many an
-//! application, and most error pages, name the target that they were asked for.
+//! application, and most error pages, name the target that they were asked for. So do those that tell what they got
+//! before: what names the carrier too, or named the hidden one already in answer to that, says nothing.
 
 use super::{Carrier, words};
 use crate::{exchange::Exchange, http1::Head};
@@ -20,6 +21,8 @@ pub struct Swapped {
     hidden: Vec<u8>,
     /// The path that was asked for.
     own: Vec<u8>,
+    /// That of the carrier: what names it too tells of what has come in.
+    carrier: Option<Vec<u8>>,
     /// What was asked for, in words.
     name: String,
     /// Status of the answer.
@@ -28,7 +31,7 @@ pub struct Swapped {
 }
 
 impl Swapped {
-    /// The answer with this head, to `exchange`, which is the first behind the carrier.
+    /// The answer with this head, to `exchange`, which is the carrier or the first behind it.
     pub fn of(carrier: &Carrier, exchange: &Exchange, head: &Head) -> Option<Self> {
         let hidden = path(carrier.content.found().last()?.target()?);
         let own = path(exchange.target());
@@ -40,6 +43,9 @@ impl Swapped {
         let mut swapped = Self {
             hidden: hidden.to_vec(),
             own: own.to_vec(),
+            carrier: Some(path(carrier.target.as_bytes()))
+                .filter(|path| memmem::find(hidden, path).is_none())
+                .map(<[u8]>::to_vec),
             name: format!("{method} {target}"),
             status: head.status()?,
             seen: Vec::new(),
@@ -56,9 +62,16 @@ impl Swapped {
 
     /// What was asked for, when the answer names the other.
     pub fn instead_of(&self) -> Option<&str> {
-        let names_own = memmem::find(&self.seen, &self.own).is_some();
-        let named = memmem::find_iter(&self.seen, &self.hidden).any(|at| self.is_said_at(at));
-        (named && !names_own).then_some(&self.name)
+        let names = |path: &[u8]| path.len() >= MIN_PATH && memmem::find(&self.seen, path).is_some();
+        let carrier = self.carrier.as_ref().is_some_and(|path| names(path));
+        let mut named = memmem::find_iter(&self.seen, &self.hidden);
+        let named = named.next().filter(|_| named.next().is_none()).is_some_and(|at| self.is_said_at(at));
+        (named && !names(&self.own) && !carrier).then_some(&self.name)
+    }
+
+    /// Whether the answer names the hidden one at all.
+    pub fn names_hidden(&self) -> bool {
+        memmem::find(&self.seen, &self.hidden).is_some()
     }
 
     /// Whether that is the path as a text has it: no part of a longer one, no link, no request line that is quoted.

@@ -116,7 +116,10 @@ pub fn smuggled(carrier: &Carrier, status: Option<u16>) -> Vec<(&'static str, Va
     let Some(hidden) = carrier.carried() else { return of_request("", "", status) };
     let mut attributes = match hidden.head().as_ref().map(|head| head.start()) {
         Some(Start::Request { method, target: raw }) => of_request(method, &target(raw), status),
-        _ => of_request("", "", status),
+        _ => {
+            let [method, raw] = hidden.words();
+            of_request(&excerpt(method), &target(raw), status)
+        }
     };
     attributes.push(("tracer.smuggled.text", Value::Str(text(hidden))));
     attributes
