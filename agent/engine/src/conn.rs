@@ -185,6 +185,7 @@ impl Conn {
                     self.bytes(data, len, bytes, op, world);
                 }
                 self.turn(data, len, bytes, op, world);
+                self.hop(data, op, world);
                 self.account(data, len, bytes, op, world);
             }
         }
@@ -221,6 +222,19 @@ impl Conn {
         let Self { turns, conversation, sock, endpoints, .. } = self;
         let peers = Peers { sock, endpoints };
         turns.moved((data, len), bytes, conversation.was_never_read(), (op, peers), world);
+    }
+
+    /// What a message may tell whoever reads it, where nobody knows how to read it.
+    fn hop(&self, data: &Data, op: Op, world: &mut World) {
+        if self.sock.family == AF_UNIX && self.conversation.is_unknown() && !self.turns.are_known() {
+            world.passed_on(&self.sock, data.direction, op);
+        }
+    }
+
+    /// Whether it is a pair of sockets that nobody can connect to: one process passed it to another.
+    fn is_private(&self) -> bool {
+        let unnamed = |end: &Endpoint| matches!(end, Endpoint::Unix(name) if name.is_empty());
+        unnamed(&self.endpoints.local) && unnamed(&self.endpoints.remote)
     }
 
     /// What the rules about what goes out want to know.
@@ -402,8 +416,9 @@ impl Conn {
             return;
         }
         world.stats.opaque_connections += u64::from(self.wanted == Wanted::All);
-        self.wanted = match self.turns.may_be() && self.conversation.was_never_read() {
-            true if self.turns.are_all() => Wanted::Turns,
+        let private = self.is_private() && self.conversation.is_unknown();
+        self.wanted = match private || self.turns.may_be() && self.conversation.was_never_read() {
+            true if private || self.turns.are_all() => Wanted::Turns,
             true => Wanted::Undecided,
             false => Wanted::Nothing,
         };

@@ -195,6 +195,11 @@ impl Conversation {
         self.exchanges > 0 && !self.is_opaque()
     }
 
+    /// Whether it has carried no request that is read so far.
+    pub fn is_unknown(&self) -> bool {
+        self.exchanges == 0
+    }
+
     /// Whether nothing on it could ever be read.
     pub fn was_never_read(&self) -> bool {
         self.is_opaque() && self.exchanges == 0

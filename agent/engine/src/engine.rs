@@ -126,7 +126,8 @@ impl Engine {
             causes_gone: self.world.graph.stats.causes_gone,
             forgotten_tasks: self.world.tasks.forgotten
                 + self.world.causes.threads.forgotten
-                + self.world.launches.forgotten,
+                + self.world.launches.forgotten
+                + self.world.hops.forgotten,
             undecided_causes: self.world.causes.undecided,
             unlearned: self.world.baseline.unlearned,
             ..self.world.stats

@@ -19,6 +19,7 @@ mod exchange;
 pub mod fastcgi;
 mod finding;
 mod graph;
+mod hops;
 pub mod http1;
 mod ids;
 mod input;

@@ -161,6 +161,21 @@ impl Tasks {
         self.processes.get(&pid).is_some_and(|process| process.facts.is_some())
     }
 
+    /// Whether two processes are of one family: one is the other's child, or both are another one's that is not the
+    /// first of all. Nothing while that is not known.
+    pub fn are_kin(&self, a: u32, b: u32) -> Option<bool> {
+        let parent = |pid| {
+            let facts = self.processes.get(&pid)?.facts.as_ref()?;
+            Some(facts.ppid).filter(|parent| *parent != 0)
+        };
+        match (parent(a), parent(b)) {
+            (Some(of), _) if of == b => Some(true),
+            (_, Some(of)) if of == a => Some(true),
+            (Some(of_a), Some(of_b)) => Some(of_a == of_b && of_a != 1),
+            _ => None,
+        }
+    }
+
     /// What its image was launched with, where that was seen.
     pub fn stamp(&self, pid: u32) -> Option<Stamp> {
         self.processes.get(&pid)?.stamp

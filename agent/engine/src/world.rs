@@ -2,11 +2,12 @@
 
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
-    cause::{Cause, Causes, Clue, Idle, Link, Method, Origin, Words},
+    cause::{Cause, Causes, Clue, Evidence as Clues, Idle, Link, Method, Origin, Words},
     detect::{self, Baseline, net::Net, process, smuggling::Ambiguities},
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{self, Body, Graph, Node, NodeId},
+    hops::Hops,
     launch::{Image, Launch},
     propagation, span,
     tasks::Tasks,
@@ -14,7 +15,7 @@ use crate::{
 };
 use crate::{ids::Identity, stats::Stats};
 use std::{collections::VecDeque, sync::Arc};
-use tracer_common::{Exec, Exit, Fork, Wake};
+use tracer_common::{Exec, Exit, Fork, Sock, Wake, direction};
 
 /// Most bytes that all connections together keep of what is unfinished: heads, responses whose request has
 /// not come yet, operations that came early, pipelined requests. Such last for the length of an operation, a
@@ -45,6 +46,8 @@ pub struct World {
     pub causes: Causes,
     /// Processes.
     pub tasks: Tasks,
+    /// What processes were told to work on.
+    pub hops: Hops,
     /// What the rules have said.
     pub cases: Cases,
     /// What was launched below processes that serve requests.
@@ -89,6 +92,7 @@ impl World {
             graph: Graph::default(),
             causes: Causes::default(),
             tasks: Tasks::default(),
+            hops: Hops::default(),
             cases: Cases::default(),
             launches: process::Launches::default(),
             baseline: Baseline::default(),
@@ -129,7 +133,7 @@ impl World {
 
     /// What a thread forks for, or becomes another program for.
     fn fork_origin(&self, op: Op) -> Origin {
-        if let Some(evidence) = self.causes.fork_evidence((op.pid, op.tid), op.time, &self.graph) {
+        if let Some(evidence) = self.works_on(op) {
             return Origin::Serving(Box::new(evidence));
         }
         match (self.inherited(op.pid), self.tasks.served(op.pid)) {
@@ -137,6 +141,27 @@ impl World {
                 Origin::Idle(Idle { pid: op.pid, at: op.time, last: served.last })
             }
             (origin, _) => origin,
+        }
+    }
+
+    /// The requests that a thread's process has open, or was told to work on.
+    fn works_on(&self, op: Op) -> Option<Clues> {
+        let own = self.causes.fork_evidence((op.pid, op.tid), op.time, &self.graph);
+        own.or_else(|| self.hops.work(op.pid).filter(|_| self.tasks.served(op.pid).is_none()))
+    }
+
+    /// Bytes move on a unix socket in a protocol that is not read.
+    pub fn passed_on(&mut self, sock: &Sock, direction: u8, op: Op) {
+        let serves = self.tasks.served(op.pid).is_some();
+        if direction == direction::SEND {
+            self.hops.answers(op.pid, sock.id);
+            let evidence = self.works_on(op);
+            if sock.peer != 0 && (serves || evidence.is_some()) {
+                self.hops.sent(sock.peer, evidence.map(Box::new));
+            }
+        } else if !serves && self.hops.received(op.pid, sock.id, self.launches.requests_of(op.pid)) {
+            // Whether it belongs to the same server.
+            self.ask(op.pid);
         }
     }
 
@@ -307,7 +332,8 @@ impl World {
         self.causes.answer(tid, request, self.now, &mut self.graph);
     }
 
-    fn ask(&mut self, pid: u32) {
+    /// Asks who a process is.
+    pub fn ask(&mut self, pid: u32) {
         if let Some(output) = self.tasks.ask(pid) {
             self.outputs.push_back(output);
         }
@@ -336,6 +362,8 @@ impl World {
             self.graph.end(launch, op.time, self.now);
         }
         let origin = self.fork_origin(op);
+        self.hops.exited(fork.child_pid);
+        self.hops.forks(op.pid);
         self.causes.threads.forget(fork.child_pid);
         process::forked(self, fork.child_pid, &origin, op);
         self.tasks.forked(fork.child_pid, op.pid, origin);
@@ -409,6 +437,7 @@ impl World {
         self.launches.requests.gone(op.pid);
         self.causes.forget(op.pid);
         self.ambiguities.forget(op.pid);
+        self.hops.exited(op.pid);
         self.tasks.exited(op.pid, self.now);
     }
 

@@ -107,6 +107,8 @@ pub struct Evidence {
     pub background: f64,
     /// Whether it was learned from.
     pub learned: bool,
+    /// The process that acts, where that was told by the one with the request what to work on.
+    pub via: Option<u32>,
 }
 
 /// A call that speaks for another one.

@@ -195,6 +195,7 @@ impl Causes {
             siblings: Vec::new(),
             background: 0.0,
             learned: false,
+            via: None,
         })
     }
 

@@ -110,6 +110,11 @@ impl Turns {
         matches!(self, Self::Of(talk) if talk.records.is_established())
     }
 
+    /// Whether it carries requests that cannot be read.
+    pub fn are_known(&self) -> bool {
+        matches!(self, Self::Of(_))
+    }
+
     /// Whether it carries requests that cannot be read, as far as is known.
     pub fn may_be(&self) -> bool {
         matches!(self, Self::Begun(_) | Self::Of(_))

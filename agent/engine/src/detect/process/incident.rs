@@ -13,7 +13,7 @@ use crate::{
     graph::NodeId,
     launch::Image,
     span,
-    world::{Op, World},
+    world::World,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +31,9 @@ const MAX_HABITS: usize = 8;
 const MAX_CANDIDATES: usize = 8;
 /// What is said of a launch whose request cannot be read.
 const NOT_COMPARED: &str = "what the request says could not be compared with what was run";
+/// What is said of a process that launched something for another one.
+const TOLD: &str =
+    ", which forked it, had read from a unix socket what the server wrote while it worked on the request";
 /// Most programs of servers of which the first launch without a request is known; past it all are forgotten.
 const MAX_SERIES: usize = 1024;
 
@@ -92,6 +95,8 @@ impl Line {
 pub struct Incident {
     /// The server.
     pub reader: u32,
+    /// Who forked it, where that was told by the server what to work on.
+    pub via: Option<u32>,
     /// When it was forked.
     pub began: Time,
     /// What was open then.
@@ -137,10 +142,11 @@ pub struct Worst {
 
 impl Incident {
     /// One that begins.
-    pub fn new(op: Op, when: When, candidates: Vec<NodeId>) -> Self {
+    pub fn new((reader, via): (u32, Option<u32>), began: Time, when: When, candidates: Vec<NodeId>) -> Self {
         Self {
-            reader: op.pid,
-            began: op.time,
+            reader,
+            via,
+            began,
             when,
             timer: false,
             candidates,
@@ -214,6 +220,10 @@ pub fn tell(world: &mut World, id: u64) {
         world.causes.decide(top, &mut world.graph);
     }
     let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
+    // What another service launches because a server asked it to is its own business: it is there for that.
+    if incident.via.is_some_and(|via| world.tasks.are_kin(incident.reader, via) != Some(true)) {
+        incident.worst = None;
+    }
     let Some(worst) = incident.worst.clone() else { return };
     let decided = top.and_then(|top| world.graph.cause(top));
     let known = |node: &NodeId| world.launches.requests.get(*node).is_some();
@@ -232,7 +242,10 @@ pub fn tell(world: &mut World, id: u64) {
         (None, _, None) => Subject::Other(id),
     });
     incident.subject = Some(subject);
-    let facts = std::mem::take(&mut incident.facts);
+    let mut facts = std::mem::take(&mut incident.facts);
+    if let Some(via) = incident.via.filter(|_| request.is_some()) {
+        facts.push((incident.began, format!("pid {via}{TOLD}")));
+    }
     let (habits, reader, candidates) =
         (incident.habits.clone(), incident.reader, incident.candidates.clone());
     let (began, said) = (incident.began, std::mem::take(&mut incident.said));

@@ -102,6 +102,12 @@ impl Launches {
         self.lines.get(&pid).map_or_else(Vec::new, |line| line.named.clone())
     }
 
+    /// The requests that a process may have been launched for.
+    pub fn requests_of(&self, pid: u32) -> &[NodeId] {
+        let incident = self.lines.get(&pid).and_then(|line| self.incidents.get(&line.incident));
+        incident.map_or(&[], |incident| &incident.candidates)
+    }
+
     /// An incident begins.
     pub(super) fn open(&mut self, incident: Incident) -> u64 {
         if self.incidents.len() >= MAX_INCIDENTS

@@ -67,8 +67,9 @@ const RULES: &[fn(&Launched<'_>) -> Option<Hit>] = &[
 
 /// A process was forked, for what `origin` says.
 pub fn forked(world: &mut World, child: u32, origin: &Origin, op: Op) {
+    let told = matches!(origin, Origin::Serving(evidence) if evidence.via == Some(op.pid));
     let launches = &mut world.launches;
-    if let Some(parent) = launches.lines.get(&op.pid) {
+    if let Some(parent) = launches.lines.get(&op.pid).filter(|_| !told) {
         let line = parent.child(op.pid);
         return launches.enter(child, line);
     }
@@ -80,17 +81,19 @@ pub fn forked(world: &mut World, child: u32, origin: &Origin, op: Op) {
 
 /// A server does something that may begin an incident.
 fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
+    let mut server = (op.pid, None);
     let (when, candidates) = match origin {
-        Origin::Serving(evidence) if evidence.pid == op.pid => {
+        Origin::Serving(evidence) if evidence.pid == op.pid || evidence.via == Some(op.pid) => {
             let told = evidence.thread.map(|(node, _)| match world.graph.is_call(node) {
                 true => world.graph.cause(node).unwrap_or(node),
                 false => node,
             });
-            let open = world.causes.open_requests(op.pid).take(MAX_COMPARED);
+            let open = world.causes.open_requests(evidence.pid).take(MAX_COMPARED);
             let mut candidates: Vec<_> = told.into_iter().chain(evidence.sole).collect();
             candidates.extend(open);
             let mut known = FxHashSet::default();
             candidates.retain(|node| known.insert(*node));
+            server = (evidence.pid, evidence.via);
             (When::InFlight(evidence.open.max(1)), candidates)
         }
         Origin::Idle(idle) if idle.pid == op.pid => {
@@ -101,12 +104,15 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
     for candidate in &candidates {
         world.launches.requests.keep(*candidate, &world.graph);
     }
+    if let Some(via) = server.1 {
+        world.ask(via);
+    }
     let reads = world.causes.threads.reads_requests(op.tid);
     let timer = matches!(when, When::Idle(_))
         && !reads
         && world.tasks.stamp(op.pid).is_some()
         && world.launches.is_older(op.tid);
-    let mut incident = Incident::new(op, when, candidates);
+    let mut incident = Incident::new(server, op.time, when, candidates);
     incident.timer = timer;
     Some(world.launches.open(incident))
 }
@@ -319,8 +325,10 @@ pub fn settle(world: &mut World, until: Time) {
         let Some(incident) = world.launches.incidents.get_mut(&id) else { continue };
         incident.due = None;
         let patience = incident.began.plus_ms(DECIDE_MS).max(incident.first.plus_ms(DECIDE_MS));
+        let kin = |via| world.tasks.are_kin(incident.reader, via).is_some();
         let undecided = incident.top.is_some_and(|top| world.graph.is_undecided(top))
-            || !world.tasks.is_known(incident.reader);
+            || !world.tasks.is_known(incident.reader)
+            || !incident.via.is_none_or(kin);
         if undecided && world.now < patience && until <= world.now {
             let next = world.now.plus_ms(LOOK_MS);
             world.launches.schedule(id, next);
