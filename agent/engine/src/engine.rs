@@ -6,6 +6,7 @@ use crate::{
     conversation::Closing,
     detect::{process, smuggling},
     exchange::{Endpoint, Side},
+    launch::Image,
     record::{self, Record},
     stats::Stats,
     world::{MAX_UNFINISHED, Op, World},
@@ -141,10 +142,11 @@ impl Engine {
             Record::UnixSeen(seen) => self.unix_seen(&seen),
             Record::Wake(wake) => self.world.woke(&wake),
             Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
-            Record::Exec(exec, file, args) => {
+            Record::Exec(exec, file, args, directory) => {
                 let conn = |descriptor: Descriptor| self.conns.get(&descriptor.sock);
                 let outbound = exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.is_outbound()));
-                self.world.executed(&exec, file, args, outbound, op(&exec.header));
+                let image = Image::of(&exec, file, args).within(directory);
+                self.world.executed(&exec, image, outbound, op(&exec.header));
             }
             Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),
         }

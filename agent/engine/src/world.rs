@@ -371,8 +371,7 @@ impl World {
 
     /// A process changed its image: below an exchange that is a launch, or the next image of one. `outbound` says
     /// which of its descriptors 0, 1 and 2 are connections that this side began.
-    pub fn executed(&mut self, exec: &Exec, file: &[u8], args: &[u8], outbound: [bool; 3], op: Op) {
-        let image = Image::of(exec, file, args);
+    pub fn executed(&mut self, exec: &Exec, image: Image, outbound: [bool; 3], op: Op) {
         let origin = match self.tasks.origin(op.pid) {
             Origin::Nothing => self.fork_origin(Op { tid: exec.old_tid, ..op }),
             origin => origin,

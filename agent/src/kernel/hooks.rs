@@ -66,6 +66,10 @@ pub const HOOKS: &[Hook] = &[
             "super_block.",
             "linux_binprm.",
             "socket.",
+            "fs_struct.",
+            "dentry.",
+            "mount.",
+            "vfsmount.",
         ],
     },
     Hook {

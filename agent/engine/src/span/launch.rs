@@ -17,6 +17,9 @@ pub fn launch(node: &Node, launch: &Launch) -> Content {
         attributes.push(("process.parent_pid", Value::Int(image.parent_pid.into())));
         attributes.push(("process.command_args", Value::Strings(image.args.clone())));
         attributes.push(("process.real_user.id", Value::Int(image.uid.into())));
+        if let Some(directory) = &image.directory {
+            attributes.push(("process.working_directory", text(directory.as_bytes())));
+        }
         if let Some(fileless) = image.fileless {
             attributes.push(("tracer.process.fileless", Value::Str(fileless.into())));
         }

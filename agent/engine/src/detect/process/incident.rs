@@ -316,6 +316,9 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("tracer.baseline.habits", Value::Strings(told.habits.iter().map(ToString::to_string).collect())),
         ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
     ];
+    if let Some(directory) = &image.directory {
+        attributes.push(("process.working_directory", text(directory)));
+    }
     let requests = &world.launches.requests;
     let (mut facts, mut confidence) = (told.facts, hit.confidence);
     match told.request.and_then(|node| requests.get(node)) {

@@ -276,6 +276,7 @@ pub mod tests {
             uid: 33,
             fileless: None,
             written: None,
+            directory: None,
         };
         let server = ProcessFacts {
             pid: 20,
