@@ -104,6 +104,26 @@ fn what_is_served_though_nobody_framed_it() {
             ],
             &confirmed,
         ),
+        (
+            "the server had asked for the content, and left it",
+            &[
+                Recv("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 38\r\n\r\n"),
+                Send("HTTP/1.1 100 Continue\r\n\r\n"),
+                Send(OK),
+                Recv(EVIL),
+                Send(OK),
+            ],
+            &confirmed,
+        ),
+        (
+            "behind a long chunk, whose end was not seen",
+            &[
+                Recv(CL0),
+                SendCut(47 + 6 + 4096 + 7, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"),
+                Send(OK),
+            ],
+            &confirmed,
+        ),
         ("refused", &[Recv(CL0), Send(OK), Send(BAD)], &probable),
         (
             "its answer without a length",

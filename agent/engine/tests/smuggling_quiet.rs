@@ -312,6 +312,34 @@ fn what_only_looks_like_it() {
             &[content],
         ),
         (
+            "a content without a length, of a server that closes",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nServer: s\r\nConnection: close\r\n\r\n"),
+                Send("HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 2\r\n\r\nok"),
+            ],
+            &[content],
+        ),
+        (
+            "a content without a length, as before HTTP/1.1",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.0 200 OK\r\nServer: s\r\n\r\n"),
+                Send("HTTP/1.0 200 OK\r\nServer: s\r\nContent-Length: 2\r\n\r\nok"),
+            ],
+            &[content],
+        ),
+        (
+            "a content that reads like an answer, written in vain",
+            &[
+                Recv(CL0),
+                Send("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"),
+                Reset,
+                Fail(32, "HTTP/1.1 404 No\r\n\r\n"),
+            ],
+            &[content],
+        ),
+        (
             "a content without a length that holds an answer of another server",
             &[
                 Recv(CL0),

@@ -112,6 +112,9 @@ impl Conversation {
         self.informational =
             head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
         if self.informational {
+            // RFC 9110, 15.2.1: "the server intends to send a final response after the request has been fully received
+            // and acted upon": so the content comes.
+            self.withheld &= head.status() != Some(100);
             return;
         }
         match self.open.front_mut() {

@@ -7,7 +7,7 @@ use crate::{
     exchange::{Exchange, Problem, Side},
     finding::Confidence,
     graph::NodeId,
-    http1::{Answering, Event, Guess, Head, Parser, Role, Start, looks_like_response},
+    http1::{Answering, Event, Guess, Head, Parser, Role, Start, Version, looks_like_response},
     protocol,
     world::{Op, World},
 };
@@ -99,6 +99,9 @@ impl Conversation {
         let open =
             self.open.front().and_then(|open| world.graph.get(open.node?)?.exchange()?.response.as_deref());
         let (Some(open), Some(inner)) = (open, response(bytes)) else { return false };
+        if !goes_on(open) {
+            return false;
+        }
         let own = |head: &Head| {
             let server = head.field("server").map(<[u8]>::to_vec);
             server.or_else(|| head.iter().next().map(|(name, _)| name.to_vec()))
@@ -109,13 +112,16 @@ impl Conversation {
     /// A send failed: what it tried to say answers a request all the same, maybe one that nobody framed.
     pub fn failed_send(&mut self, bytes: &[u8], op: Op, world: &mut World) {
         let begun = self.responses.parser.partial();
+        let in_head = !begun.is_empty();
         let bytes = if begun.is_empty() { bytes } else { &[begun, bytes].concat() };
         if self.side == Some(Side::Client) || final_status(bytes).is_none() {
             return;
         }
         let vain = &mut self.ledger.vain;
         if vain.count == 0 {
-            vain.owed = self.open.iter().filter(|open| !open.answered).count();
+            // The first may be content of the answer that is coming.
+            let coming = !self.responses.parser.is_idle() && !in_head;
+            vain.owed = self.open.iter().filter(|open| !open.answered).count() + usize::from(coming);
         }
         let last = std::mem::replace(&mut vain.last, XxHash3_64::oneshot(bytes));
         vain.count += 1;
@@ -156,6 +162,18 @@ impl Conversation {
         if self.open.is_empty() {
             self.unfinished_answer(&begun, Op { time: op.time.min(at), ..op }, Write::Done, world);
         }
+    }
+}
+
+/// Whether a server reads on behind an answer: RFC 9112, 9.3.
+fn goes_on(head: &Head) -> bool {
+    let says = |option: &[u8]| {
+        let mut options = head.fields("connection").flat_map(|value| value.split(|b| *b == b','));
+        options.any(|other| other.trim_ascii().eq_ignore_ascii_case(option))
+    };
+    match head.version() {
+        Version::Http10 => says(b"keep-alive"),
+        Version::Http11 => !says(b"close"),
     }
 }
 

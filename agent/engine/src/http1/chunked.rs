@@ -17,6 +17,9 @@ pub const MAX_CHUNK_LINE: u16 = 16 * 1024;
 /// Longest trailer section, in bytes; the bound of a head. It is counted, never kept.
 pub const MAX_TRAILER: u16 = u16::MAX;
 
+/// Length of `0`, CRLF and an empty line.
+const LAST_CHUNK: u64 = 5;
+
 /// How a reader takes what the grammar of chunks does not allow. Servers differ in this; each of these was found in
 /// several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +136,11 @@ impl Chunked {
             }
             _ => 0,
         }
+    }
+
+    /// Whether `len` unseen bytes, up to where the sender stopped, can only be the last chunk: all of a message.
+    pub fn is_last_chunk(&self, len: u64) -> bool {
+        self.place == Place::Size { digits: false } && len == LAST_CHUNK
     }
 
     /// Reads framing up to the next content or the end.

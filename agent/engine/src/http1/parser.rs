@@ -117,6 +117,10 @@ impl Parser {
         match &mut self.state {
             State::Idle { .. } => (len, Some(self.lose(Loss::Gap))),
             State::InHead => (len, Some(self.cut_short())),
+            State::Chunked(chunked) if chunked.is_last_chunk(len) => {
+                self.state = State::Idle { empty_lines: false };
+                (len, Some(Event::End))
+            }
             State::Chunked(chunked) if chunked.content_left() == 0 => match chunked.pass_line_end(len) {
                 0 => (len, Some(self.lose(Loss::Gap))),
                 passed => (passed, None),

@@ -171,6 +171,12 @@ impl Carrier {
         found.get(self.served).or(found.last())
     }
 
+    /// Whether who leaves the content unread finds a request there at once, so that what he refuses may be that one.
+    pub fn begins_with_request(&self) -> bool {
+        let raw = matches!(self.framing, Framing::Length(_));
+        raw && self.content.found().first().is_some_and(|hidden| hidden.first)
+    }
+
     /// Method and target, as one says it.
     pub fn name(&self) -> String {
         format!("{} {}", self.method, self.target)

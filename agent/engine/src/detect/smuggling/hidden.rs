@@ -1,7 +1,7 @@
 //! Requests that stand inside the content of another: what a reader sees there who takes the content for
 //! something else. By itself it proves nothing, an uploaded text file may hold one.
 
-use super::request_line::{begins_request, request_in};
+use super::request_line::{METHODS, begins_request, request_in};
 use crate::http1::{Event, Head, Parser, Role};
 use memchr::memchr;
 
@@ -37,6 +37,11 @@ impl Hidden {
         let blank = |b: &u8| matches!(b, b' ' | b'\t' | 0x0b | 0x0c);
         let mut words = self.line().split(blank).filter(|word| !word.is_empty());
         [words.next().unwrap_or_default(), words.next().unwrap_or_default()]
+    }
+
+    /// Whether its method is one that servers know.
+    pub fn is_everyday(&self) -> bool {
+        METHODS.contains(&self.words()[0])
     }
 
     /// Its target, as far as that came.

@@ -3,6 +3,7 @@
 use super::{
     Carrier, Origin,
     carrier::forwarded_for,
+    hidden::Hidden,
     words::{
         by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
     },
@@ -64,7 +65,9 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
         _ if unsure && sender == Sender::Client => Confidence::Suspicious,
         // Whoever reads on there does not find that request first: what is refused is something else.
-        _ if refused && hidden.is_some_and(|hidden| !hidden.first) => Confidence::Suspicious,
+        _ if refused && !carrier.begins_with_request() => Confidence::Suspicious,
+        // A method that it does not know.
+        501 if !hidden.is_some_and(Hidden::is_everyday) => Confidence::Suspicious,
         _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
         _ if unsure && sender == Sender::Unseen => Confidence::Probable,
         _ => Confidence::Confirmed,
@@ -90,11 +93,9 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
 /// The answer to a carrier has a second status line among its fields.
 pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mut World) -> Option<Case> {
     let confidence = match refuses(ghost.status) {
-        true => match carrier.carried() {
-            None => return None,
-            Some(hidden) if hidden.first => Confidence::Probable,
-            Some(_) => Confidence::Suspicious,
-        },
+        true if carrier.carried().is_none() => return None,
+        true if !carrier.begins_with_request() => Confidence::Suspicious,
+        true => Confidence::Probable,
         // An application that passes on what it was answered itself.
         false if carrier.is_plain() => Confidence::Suspicious,
         false => Confidence::Confirmed,
@@ -115,9 +116,7 @@ pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut Wo
     let title = format!("{} carried {}, which seems to have been answered", carrier.name(), request(carrier));
     let confidence = match Sender::of(carrier, world) {
         Sender::Client => Confidence::Suspicious,
-        _ if status.is_none() && carrier.carried().is_some_and(|hidden| !hidden.first) => {
-            Confidence::Suspicious
-        }
+        _ if status.is_none() && !carrier.begins_with_request() => Confidence::Suspicious,
         _ => Confidence::Probable,
     };
     let mut case = case(carrier, confidence, title, op, world);
