@@ -244,7 +244,7 @@ impl Conversation {
                     self.request(offset, moved, op, peers, world);
                     self.note_whole(world);
                 }
-                None => self.passed(moved, world),
+                None => self.passed(offset, moved, world),
             },
             Role::Response if self.finds_responses(moved, op, world) => self.response(moved, op, world),
             _ => {}

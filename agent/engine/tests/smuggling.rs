@@ -321,3 +321,17 @@ fn an_unfinished_one_takes_in_the_next() {
     }
     assert!(!probable("GET /admin HTTP/1.1\r\nHost: h\r\n\r\n", ["saved", "secret of /admin\n"]));
 }
+
+/// Contents without anything in them push out no carrier that has.
+#[test]
+fn decoys_hide_nothing() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    let decoys: String =
+        (0..6).map(|n| format!("POST /n{n} HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")).collect();
+    s.recv(S, conn, Server, &format!("{CL0}{decoys}"));
+    (0..8).for_each(|_| s.send(S, conn, Server, OK));
+    s.wait(5_000);
+    let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [expected]);
+}

@@ -9,6 +9,8 @@ use scene::{
     smuggling::*,
 };
 
+use tracer_common::direction::RECEIVE;
+
 #[test]
 fn what_only_looks_like_it() {
     const NEXT: &str = "GET /b HTTP/1.1\r\n\r\n";
@@ -488,4 +490,32 @@ fn a_gateway_that_pipelines_what_a_list_says() {
     chain.delivers(OK);
     let found = chain.findings();
     assert!(found.iter().all(|found| !found.contains("request_smuggling")), "{found:?}");
+}
+
+/// An upload of which not all was seen says nothing of what comes long after, nor does one that holds a request.
+#[test]
+fn what_was_answered_in_turn_is_over() {
+    let upload = "POST /upload HTTP/1.1\r\nContent-Length: 60000\r\n\r\n";
+    for (len, carrier) in [(upload.len() + 60_000, upload), (CL0.len(), CL0)] {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        s.part(S, conn, Server, RECEIVE, len, carrier.as_bytes());
+        s.send(S, conn, Server, OK);
+        for _ in 0..20 {
+            s.recv(S, conn, Server, &get("/b"));
+            s.send(S, conn, Server, OK);
+        }
+        s.send(S, conn, Server, &answer(500, ""));
+        s.wait(5_000);
+        let found = s.findings();
+        assert!(found.iter().all(|found| !found.contains("smuggling")), "{found:?}");
+    }
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.part(S, conn, Server, RECEIVE, upload.len() + 60_000, upload.as_bytes());
+    s.send(S, conn, Server, OK);
+    s.send(S, conn, Server, &answer(500, ""));
+    s.wait(5_000);
+    let found = s.findings();
+    assert!(found.iter().all(|found| found.contains(" suspicious: ")), "{found:?}");
 }

@@ -5,6 +5,7 @@ mod scene;
 use scene::{
     Client, Scene, Server, answer,
     chain::{Chain, F, S},
+    get,
     smuggling::{CL_TE, EVIL, OK},
 };
 
@@ -273,4 +274,68 @@ fn a_front_end_goes_by_length_and_drops_it_on_the_way() {
     let findings = chain.findings();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].starts_with("http.request_smuggling confirmed: "), "{findings:?}");
+}
+
+/// A head ends elsewhere for who ends lines otherwise: one request with a long field, or two.
+#[test]
+fn the_end_of_a_head_has_more_than_one_reading() {
+    let cases = [
+        ("LF LF", "GET /a HTTP/1.1\r\nHost: h\r\nX: a\n\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"),
+        ("CR CR", "GET /a HTTP/1.1\r\nHost: h\r\nX: a\r\rGET /admin HTTP/1.1\rHost: h\r\r\n\r\n"),
+        ("CR everywhere", "GET /a HTTP/1.1\rHost: h\r\rGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"),
+        ("CR LF CR", "GET /a HTTP/1.1\r\nHost: h\r\n\rX: GET /admin HTTP/1.1\r\nHost: h\r\n\r\n"),
+        ("a space", "GET /a HTTP/1.1\r\nHost: h\r\n \r\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ];
+    for (name, sent) in cases {
+        let run = |answers: &str, delivered: &str| {
+            let mut chain = Chain::new(sent);
+            chain.asks(sent);
+            chain.answers(answers);
+            chain.delivers(delivered);
+            chain.findings()
+        };
+        let two = format!("{OK}{OK}");
+        let found = run(&two, OK);
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        let expected = "http.request_smuggling confirmed: GET /a";
+        assert!(
+            found[0].starts_with(expected) && found[0].contains(" carried GET /admin"),
+            "{name}: {found:?}"
+        );
+        let found = run(OK, OK);
+        assert!(found.iter().all(|found| found.contains(" suspicious: ")), "{name}: {found:?}");
+        assert!(!found.is_empty(), "{name} is told");
+    }
+    // A client that ends all lines so, and waits.
+    let mut chain = Chain::new("GET /a HTTP/1.1\nHost: h\n\n");
+    chain.asks(&get("/a"));
+    chain.answers(OK);
+    chain.delivers(OK);
+    chain.s.recv(F, chain.inbound, Server, "GET /b HTTP/1.1\nHost: h\n\n");
+    chain.asks(&get("/b"));
+    chain.answers(OK);
+    chain.delivers(OK);
+    let found = chain.findings();
+    assert!(found.iter().all(|found| found.starts_with("http.ambiguous_framing")), "{found:?}");
+}
+
+/// Where the content has a request that is no more than a lure, the one behind the end of a reading is named.
+#[test]
+fn the_request_is_named_that_another_reading_leaves() {
+    let lure = "34\r\nGET /health HTTP/1.1\r\n";
+    let chunk = format!("{}{}", &lure[4..], EVIL);
+    let content = format!("{:x}\r\n{chunk}\r\n0\r\n\r\n", chunk.len());
+    let sent = format!(
+        "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{content}",
+        lure.len()
+    );
+    let mut chain = Chain::new(&sent);
+    chain.asks(&sent);
+    chain.answers(&format!("{OK}{OK}"));
+    chain.delivers(OK);
+    let found = chain.findings();
+    assert_eq!(
+        found,
+        ["http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200"]
+    );
 }

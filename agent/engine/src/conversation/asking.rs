@@ -28,13 +28,14 @@ impl Conversation {
         if let (None, Moved::Bytes(bytes)) = (self.protocol, moved) {
             self.speak(self.speaks(bytes));
         }
-        self.skip_refused_content(moved, world);
+        self.skip_refused_content(offset, moved, world);
         let mut place = offset;
         let mut rest = moved;
         loop {
             let before = rest;
             let stepped = self.requests.step(&mut rest, Answering::default());
             let Some((used, event)) = stepped else { break };
+            let from = place;
             place = place.wrapping_add(used);
             match event {
                 Some(Event::Begin) if self.unproven.is_some() && !self.open.is_empty() => {
@@ -61,22 +62,22 @@ impl Conversation {
                         };
                         world.graph.asked_more(node, bytes, seen.unwrap_or_default());
                     }
-                    self.passed(before.first(bytes), world);
+                    self.passed(from, before.first(bytes), world);
                     self.brought(before.first(bytes), op, world);
                 }
                 Some(Event::End | Event::Incomplete) => {
-                    self.trailed(before.first(used), world);
+                    self.trailed(from, before.first(used), world);
                     self.content_ended(place, world);
                     self.current = None;
                 }
-                None if self.requests.parser.in_trailer() => self.trailed(before.first(used), world),
+                None if self.requests.parser.in_trailer() => self.trailed(from, before.first(used), world),
                 Some(Event::Tunnel) | None => {}
                 Some(Event::NotHttp) => return self.no_request(place.wrapping_sub(used), world),
                 Some(Event::Lost(loss)) => {
                     match loss {
-                        Loss::Framing => self.passed(rest, world),
+                        Loss::Framing => self.passed(place, rest, world),
                         Loss::Chunk => {
-                            self.passed(before, world);
+                            self.passed(from, before, world);
                             self.content_broke(world);
                         }
                         Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields | Loss::Multiplexed => {
@@ -101,14 +102,14 @@ impl Conversation {
 
     /// RFC 9110, 10.1.1: a client that gets a final status code instead of 100 need not send the content:
     /// what reads like a request behind such an answer is the next one.
-    fn skip_refused_content(&mut self, moved: Moved<'_>, world: &mut World) {
+    fn skip_refused_content(&mut self, place: u64, moved: Moved<'_>, world: &mut World) {
         let refused = std::mem::take(&mut self.withheld) && std::mem::take(&mut self.refused);
         if let Moved::Bytes(bytes) = moved
             && refused
             && self.turned()
             && self.speaks(bytes).looks_like_request(bytes) == Guess::Yes
         {
-            self.passed(moved, world);
+            self.passed(place, moved, world);
             self.requests = self.anew(Role::Request);
             self.current = None;
             self.ledger.reread = true;

@@ -15,6 +15,10 @@ use std::collections::VecDeque;
 /// come, which are of other requests.
 const MAX_CARRIERS: usize = 4;
 
+/// Requests behind a carrier that may be asked and answered in turn before it is forgotten: some servers answer what it
+/// brought only when more comes, and are one answer behind from then on.
+const MAX_TURNS: u8 = 4;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -24,6 +28,8 @@ pub struct Ledger {
     in_content: bool,
     /// Whether the request that is coming followed bytes of the other direction.
     turned: bool,
+    /// Carriers that found no room though there is something in them.
+    pub forgotten: u64,
     /// When the last answer ended.
     pub answered: Option<Time>,
     /// The last request that asked for more than HTTP, in vain, while those behind it come through as they came in.
@@ -102,8 +108,10 @@ impl Ledger {
             carrier.read(|reading| reading.request(place, node, turned));
         }
         if self.turned {
-            // Whoever has answered that, and waited, has left nothing behind that one could see.
-            self.carriers.retain(|carrier| !carrier.is_plain());
+            // Whoever has answered that, and waited, has left nothing behind that one could see; nor has who answers
+            // one by one what comes behind it.
+            self.carriers.iter_mut().for_each(|carrier| carrier.turns += 1);
+            self.carriers.retain(|carrier| carrier.is_seen_inside() && carrier.turns <= MAX_TURNS);
         }
         for carrier in self.carriers.iter_mut().filter(|carrier| carrier.content.is_unfinished()) {
             carrier.next = carrier.next.or(node);
@@ -114,7 +122,11 @@ impl Ledger {
             carrier.read(|reading| reading.bytes(behind.0, bytes));
         }
         if self.carriers.len() >= MAX_CARRIERS {
-            self.carriers.pop_front();
+            // The least likely one, of several the oldest.
+            let least =
+                (0..self.carriers.len()).min_by_key(|n| self.carriers[*n].suspicion()).unwrap_or_default();
+            let gone = self.carriers.remove(least);
+            self.forgotten += u64::from(gone.is_some_and(|gone| !gone.is_plain()));
         }
         self.carriers.push_back(carrier);
         self.in_content = true;
@@ -123,11 +135,11 @@ impl Ledger {
 
     /// Content, or what follows a head whose framing nobody knows. Gives the carrier when a request was found in
     /// it.
-    pub fn content(&mut self, moved: Moved<'_>) -> Option<&Carrier> {
+    pub fn content(&mut self, place: u64, moved: Moved<'_>) -> Option<&Carrier> {
         let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
         let before = carrier.content.found().len();
         match moved {
-            Moved::Bytes(bytes) => carrier.content.bytes(bytes),
+            Moved::Bytes(bytes) => carrier.content.bytes_at(place, bytes),
             Moved::Gap(len) => carrier.content.gap(len),
             Moved::Jump => {
                 self.missed(1);
@@ -138,10 +150,10 @@ impl Ledger {
     }
 
     /// What follows the last chunk of a content, which may be a request for who reads no trailers.
-    pub fn trailer(&mut self, bytes: &[u8]) -> Option<&Carrier> {
+    pub fn trailer(&mut self, place: u64, bytes: &[u8]) -> Option<&Carrier> {
         let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
         let before = carrier.content.found().len();
-        carrier.content.trailer(bytes);
+        carrier.content.around(place, bytes);
         Some(carrier).filter(|carrier| carrier.content.found().len() > before).map(|carrier| &*carrier)
     }
 

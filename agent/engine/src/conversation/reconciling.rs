@@ -60,16 +60,16 @@ impl Conversation {
     }
 
     /// Content of a request, or what may be some.
-    pub(super) fn passed(&mut self, moved: Moved<'_>, world: &mut World) {
-        if let Some(carrier) = self.ledger.content(moved) {
+    pub(super) fn passed(&mut self, place: u64, moved: Moved<'_>, world: &mut World) {
+        if let Some(carrier) = self.ledger.content(place, moved) {
             note_hidden(carrier, world);
         }
     }
 
     /// What follows the last chunk of a request.
-    pub(super) fn trailed(&mut self, moved: Moved<'_>, world: &mut World) {
+    pub(super) fn trailed(&mut self, place: u64, moved: Moved<'_>, world: &mut World) {
         if let Moved::Bytes(bytes) = moved
-            && let Some(carrier) = self.ledger.trailer(bytes)
+            && let Some(carrier) = self.ledger.trailer(place, bytes)
         {
             note_hidden(carrier, world);
         }

@@ -59,6 +59,8 @@ pub struct Carrier {
     pub next: Option<NodeId>,
     /// Whether its own answer names the target of the request in it.
     pub names_hidden: bool,
+    /// Requests behind it whose sender had waited for an answer.
+    pub turns: u8,
     /// When its answer began, and with which status.
     pub answered: Option<(Time, u16)>,
 }
@@ -76,8 +78,14 @@ impl Carrier {
         }
         let head = &exchange.request;
         let readings = Reading::others(head);
+        let mut content = Scanner::default();
+        if super::is_ambiguous(head.deviations()) {
+            // Other readers may find the end of a line, and of the head, where this one finds none.
+            let line = head.raw().iter().position(|b| matches!(b, b'\r' | b'\n')).unwrap_or_default();
+            content.around(0, &head.raw()[line..]);
+        }
         let bare = matches!(head.framing(), Framing::None | Framing::Length(0));
-        if bare && readings.is_empty() {
+        if bare && readings.is_empty() && content.found().is_empty() {
             return None;
         }
         let crate::http1::Start::Request { method, target } = head.start() else { return None };
@@ -92,7 +100,7 @@ impl Carrier {
             endpoints: exchange.endpoints.clone(),
             framing: head.framing(),
             deviations: head.deviations(),
-            content: Scanner::default(),
+            content,
             readings,
             chunks: Reading::of_chunks(head),
             lost,
@@ -102,6 +110,7 @@ impl Carrier {
             served: 0,
             next: None,
             names_hidden: false,
+            turns: 0,
             answered: None,
         })
     }
@@ -155,7 +164,12 @@ impl Carrier {
 
     /// Whether it shows nothing that another reader could take for a request.
     pub fn is_plain(&self) -> bool {
-        self.content.found().is_empty() && self.readings.is_empty() && self.content.unseen() == 0
+        !self.is_seen_inside() && self.content.unseen() == 0
+    }
+
+    /// Whether it shows something that another reader could take for a request, or has another end.
+    pub fn is_seen_inside(&self) -> bool {
+        !self.content.found().is_empty() || self.readings.iter().any(|reading| !reading.is_of_head())
     }
 
     /// What a request is that came behind it, in another reading of this one: the first that is a whole one.
@@ -168,7 +182,10 @@ impl Carrier {
     /// The request in it that is answered next.
     pub fn carried(&self) -> Option<&Hidden> {
         let found = self.content.found();
-        found.get(self.served).or(found.last())
+        // Where another reading ends, the next request begins.
+        let ends = |place| self.readings.iter().any(|reading| reading.end() == Some(place));
+        let first = found.iter().position(|hidden| ends(hidden.place)).unwrap_or_default();
+        found.get(first + self.served).or(found.last())
     }
 
     /// Whether who leaves the content unread finds a request there at once, so that what he refuses may be that one.

@@ -17,6 +17,8 @@ const MAX_LINE: usize = 8192;
 pub struct Hidden {
     /// Where in the content it begins.
     pub offset: u64,
+    /// Where in the stream.
+    pub place: u64,
     /// How it begins, at most a kilobyte.
     pub text: Vec<u8>,
     /// Whether nothing but line ends stands before it: who leaves the content unread finds this one.
@@ -74,6 +76,8 @@ impl Hidden {
 /// Looks for requests in a content as it passes.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
+    /// Where in the stream the next byte is.
+    place: u64,
     /// Bytes that have passed.
     passed: u64,
     /// Of these, bytes of lines around it that are no content.
@@ -133,7 +137,13 @@ impl Scanner {
             + self.found.iter().map(|hidden| size_of::<Hidden>() + hidden.text.capacity()).sum::<usize>()
     }
 
-    /// More of the content.
+    /// More of the content, from there in the stream.
+    pub fn bytes_at(&mut self, place: u64, bytes: &[u8]) {
+        self.place = place;
+        self.bytes(bytes);
+    }
+
+    /// The next bytes of it.
     pub fn bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let end = memchr(b'\n', bytes).map(|end| end + 1);
@@ -147,6 +157,7 @@ impl Scanner {
             }
             self.line.extend_from_slice(piece_end);
             self.passed += piece.len() as u64;
+            self.place = self.place.wrapping_add(piece.len() as u64);
             if end.is_some() {
                 self.line_ended();
             }
@@ -154,15 +165,16 @@ impl Scanner {
         }
     }
 
-    /// Lines behind the content that are part of its framing.
-    pub fn trailer(&mut self, bytes: &[u8]) {
-        self.bytes(bytes);
+    /// Lines before or behind the content that are part of its framing.
+    pub fn around(&mut self, place: u64, bytes: &[u8]) {
+        self.bytes_at(place, bytes);
         self.around += bytes.len() as u64;
     }
 
     /// So many bytes of the content were not seen.
     pub fn gap(&mut self, len: u64) {
         self.passed += len;
+        self.place = self.place.wrapping_add(len);
         self.unseen += len;
         self.line.clear();
         self.blank = Blank(false);
@@ -173,7 +185,8 @@ impl Scanner {
     pub fn ended(&mut self) {
         if self.found.is_empty() && begins_request(&self.line) && self.line.len() as u64 == self.passed {
             let text = self.line[..self.line.len().min(MAX_TEXT)].to_vec();
-            self.found.push(Hidden { offset: 0, text, first: true, open: true });
+            let place = self.place.wrapping_sub(self.line.len() as u64);
+            self.found.push(Hidden { offset: 0, place, text, first: true, open: true });
         }
         self.line_ended();
         self.line = Vec::new();
@@ -189,7 +202,8 @@ impl Scanner {
             let line = &self.line[start..];
             let (offset, open) = (self.passed - line.len() as u64, line.len() <= MAX_TEXT);
             let (text, first) = (line[..line.len().min(MAX_TEXT)].to_vec(), start == 0 && self.blank.0);
-            self.found.push(Hidden { offset, text, first, open });
+            let place = self.place.wrapping_sub(line.len() as u64);
+            self.found.push(Hidden { offset, place, text, first, open });
         }
         self.blank.0 &= self.line.iter().all(|b| matches!(b, b'\r' | b'\n'));
         self.line.clear();
@@ -316,7 +330,8 @@ mod tests {
 
     #[test]
     fn an_unfinished_one_has_a_head_too() {
-        let hidden = |text: &[u8]| Hidden { offset: 0, text: text.into(), first: true, open: false };
+        let hidden =
+            |text: &[u8]| Hidden { offset: 0, place: 0, text: text.into(), first: true, open: false };
         let head = hidden(b"GET /admin HTTP/1.1\r\nHost: h\r\nX: ").head().expect("a head");
         assert_eq!((head.field("host"), head.field("x")), (Some(b"h".as_slice()), None));
         assert!(hidden(b"GET /admin HTTP/1.1\r\n\r\nxyz").head().is_some());

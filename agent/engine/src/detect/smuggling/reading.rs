@@ -12,6 +12,9 @@ const MAX_READINGS: usize = 5;
 /// Most requests that one reading takes for content.
 const MAX_SWALLOWED: usize = 16;
 
+/// What ends a head (RFC 9112, 2.1).
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
 /// Deviations that leave room for another reading of where a message ends.
 pub const AMBIGUOUS: [Deviations; 17] = [
     Deviations::CL_AND_TE,
@@ -43,8 +46,10 @@ pub fn is_ambiguous(deviations: Deviations) -> bool {
 pub struct Reading {
     /// What this reader goes by.
     pub framing: Framing,
-    /// How it takes chunks, where it goes by these.
+    /// How it takes chunks, where it goes by these, and the lines of the head.
     pub leniency: Leniency,
+    /// Of the empty line that ends the head in this reading, the bytes that came, while it is to come.
+    head: Option<usize>,
     parser: Parser,
     /// Where in the stream the content ends in this reading.
     ended: Option<u64>,
@@ -65,7 +70,20 @@ impl Reading {
         let mut framings = said(head.raw());
         framings.push(Framing::None);
         framings.retain(|framing| *framing != head.framing());
-        framings.into_iter().map(|framing| Self::new(framing, Leniency::Own)).collect()
+        let goes_on = !head.raw().ends_with(HEAD_END);
+        let longer = goes_on.then(|| Self::of_longer_head(head));
+        framings.into_iter().map(|framing| Self::new(framing, Leniency::Own)).chain(longer).collect()
+    }
+
+    /// That of who ends lines with CRLF alone, for whom a head goes on that has ended.
+    fn of_longer_head(head: &Head) -> Self {
+        let came = (0..HEAD_END.len()).rev().find(|came| head.raw().ends_with(&HEAD_END[..*came]));
+        Self { head: came, ..Self::new(head.framing(), Leniency::LfIsText) }
+    }
+
+    /// Whether it differs in where the head ends: then it makes one of two requests, never two of one.
+    pub fn is_of_head(&self) -> bool {
+        self.leniency == Leniency::LfIsText && self.framing != Framing::Chunked
     }
 
     /// The ways to read the chunks that follow a head, which matter once these are odd.
@@ -76,13 +94,23 @@ impl Reading {
 
     fn new(framing: Framing, leniency: Leniency) -> Self {
         let parser = Parser::within(framing, leniency);
-        Self { framing, leniency, parser, ended: None, aligned: false, swallowed: Vec::new(), told: false }
+        let swallowed = Vec::new();
+        Self { framing, leniency, head: None, parser, ended: None, aligned: false, swallowed, told: false }
     }
 
     /// What came behind the head, at `place` of the stream; false when it cannot be read like this.
     pub fn bytes(&mut self, place: u64, bytes: &[u8]) -> bool {
         let mut rest = bytes;
-        while self.ended.is_none() {
+        while let (Some(came), Some((next, behind))) = (self.head, rest.split_first()) {
+            let came = match *next {
+                next if next == HEAD_END[came] => came + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+            self.head = Some(came).filter(|came| *came < HEAD_END.len());
+            rest = behind;
+        }
+        while self.head.is_none() && self.ended.is_none() {
             let (used, event) = self.parser.step(rest, Default::default());
             rest = &rest[used..];
             match event {
@@ -99,6 +127,9 @@ impl Reading {
 
     /// So many bytes were not seen; false when it is not known any more where the content ends.
     pub fn gap(&mut self, place: u64, len: u64) -> bool {
+        if self.head.is_some() {
+            return false;
+        }
         let mut left = len;
         while self.ended.is_none() {
             let (used, event) = self.parser.gap(left);

@@ -4,6 +4,7 @@ use super::{
     Carrier, Origin,
     carrier::forwarded_for,
     hidden::Hidden,
+    reading::is_ambiguous,
     words::{
         by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
     },
@@ -54,13 +55,14 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
     let (refused, hidden) = (refuses(status), carrier.carried());
     let sender = Sender::of(carrier, world);
     // Who sent both by himself may have meant two, or nothing that could be read.
-    let unsure = refused || !carrier.readings.is_empty();
+    let unsure = refused || is_ambiguous(carrier.deviations);
     let confidence = match status {
         // RFC 9110, 15.5.9: sent to a client that said nothing for a while.
         408 => return None,
         _ if refused && hidden.is_none() => return None,
         // An application that answers twice.
         _ if carrier.is_plain() => Confidence::Suspicious,
+        500.. if !carrier.is_seen_inside() => Confidence::Suspicious,
         _ if matches!(write, Write::Unsure { .. }) => Confidence::Suspicious,
         500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
         _ if unsure && sender == Sender::Client => Confidence::Suspicious,
@@ -97,7 +99,7 @@ pub fn two_status_lines(carrier: &Carrier, line: &[u8], ghost: Ghost, world: &mu
         true if !carrier.begins_with_request() => Confidence::Suspicious,
         true => Confidence::Probable,
         // An application that passes on what it was answered itself.
-        false if carrier.is_plain() => Confidence::Suspicious,
+        false if !carrier.is_seen_inside() => Confidence::Suspicious,
         false => Confidence::Confirmed,
     };
     let title =

@@ -43,6 +43,7 @@ pub fn technique_of(front: Framing, back: Framing) -> &'static str {
         (Framing::Chunked, _) => "TE.CL: coding against length",
         (Framing::Length(_), Framing::Length(_)) => "CL.CL: length against length",
         (Framing::Length(_), _) => "CL.0: length against none",
+        (Framing::None, Framing::None) => "request splitting by line ends",
         _ => "ambiguous framing",
     }
 }
@@ -61,6 +62,9 @@ pub fn by(framing: Framing) -> String {
 /// What a reader goes by who is lenient in some way.
 pub fn by_reader(framing: Framing, leniency: Leniency) -> String {
     let how = match (framing, leniency) {
+        (_, Leniency::LfIsText) if framing != Framing::Chunked => {
+            ", behind a head whose lines end with CRLF alone"
+        }
         (Framing::Chunked, Leniency::LfIsText) => ", whose lines end with CRLF alone",
         (Framing::Chunked, Leniency::FirstDigits) => ", whose sizes are the digits that come first",
         (Framing::Chunked, Leniency::Number) => ", whose sizes are numbers as programs write them",
