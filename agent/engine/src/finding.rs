@@ -9,7 +9,8 @@ use crate::{Resource, SpanId, Time, TraceId, Value, graph::NodeId};
 use rustc_hash::FxHashMap;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Most cases that are known, about a kilobyte each. Past it the oldest is forgotten.
+/// Most cases that are known, about a kilobyte each. Past it the least severe and least sure is forgotten, so that no
+/// number of small ones hides a bad one.
 const MAX_CASES: usize = 4096;
 /// Most facts that one finding tells; later ones are counted.
 const MAX_EVIDENCE: usize = 24;
@@ -21,6 +22,9 @@ const QUIET_MS: u64 = 500;
 const PATIENCE_MS: u64 = 2_000;
 /// A case is remembered so long after it left, so that it is not told again.
 const KEEP_MS: u64 = 60_000;
+
+/// How often it was said.
+pub const COUNT: &str = "tracer.finding.count";
 
 /// How bad it is, if it is what it looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,6 +153,9 @@ fn family(rule: &'static str) -> &'static str {
     rule.split('.').next().unwrap_or(rule)
 }
 
+/// What is forgotten first: the least severe, of these the least sure, of these what was told, of these the oldest.
+type Rank = (Severity, Confidence, bool, Time);
+
 /// A case with its state.
 #[derive(Debug)]
 struct Known {
@@ -172,6 +179,8 @@ pub struct Cases {
     due: BTreeSet<(Time, &'static str, Subject)>,
     /// Those that have, by when they are forgotten.
     fading: BTreeSet<(Time, &'static str, Subject)>,
+    /// All, in the order in which they are forgotten when they are too many.
+    ranks: BTreeSet<(Rank, Key)>,
     /// Families that ever said something: of the rules that are built in, a handful.
     families: BTreeSet<&'static str>,
     /// Cases forgotten before they left, since too many were known.
@@ -182,53 +191,56 @@ impl Cases {
     /// A rule says something.
     pub fn raise(&mut self, mut case: Case, now: Time) {
         let key = (family(case.rule), case.subject);
-        let Some(known) = self.known.get_mut(&key) else {
-            if self.known.len() >= MAX_CASES {
-                self.forget_one();
-            }
-            let facts = std::mem::take(&mut case.facts);
+        let facts = std::mem::take(&mut case.facts);
+        let Some(mut known) = self.take(key) else {
             let rules = BTreeSet::from([case.rule]);
             let mut known = Known { case, rules, more: 0, times: 1, due: now.plus_ms(QUIET_MS), told: false };
             known.add(facts);
-            self.due.insert((known.due, key.0, key.1));
             self.families.insert(key.0);
-            self.known.insert(key, known);
+            self.put(key, known);
+            if self.known.len() > MAX_CASES {
+                self.forget_one();
+            }
             return;
         };
         known.times += 1;
-        let (lead, same) = (&known.case, known.case.rule == case.rule);
-        let worse = (case.severity, case.confidence) > (lead.severity, lead.confidence)
-            || same && case.confidence > lead.confidence;
-        known.rules.insert(case.rule);
-        known.add(std::mem::take(&mut case.facts));
-        if worse {
-            let (severity, confidence) = (known.case.severity, known.case.confidence);
-            let (time, facts) = (known.case.time.min(case.time), std::mem::take(&mut known.case.facts));
-            known.case = Case { time, facts, ..case };
-            if same {
-                known.case.severity = known.case.severity.max(severity);
-                known.case.confidence = known.case.confidence.max(confidence);
-            }
+        let worse = known.merge(case, facts);
+        if worse || !known.told {
+            known.due = match known.told {
+                true => now.plus_ms(QUIET_MS),
+                false => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
+            };
+            known.told = false;
         }
-        if known.told && !worse {
-            return;
-        }
+        self.put(key, known);
+    }
+
+    fn put(&mut self, key: Key, known: Known) {
+        let queue = if known.told { &mut self.fading } else { &mut self.due };
+        queue.insert((known.due, key.0, key.1));
+        self.ranks.insert((known.rank(), key));
+        self.known.insert(key, known);
+    }
+
+    fn take(&mut self, key: Key) -> Option<Known> {
+        let known = self.known.remove(&key)?;
         let queue = if known.told { &mut self.fading } else { &mut self.due };
         queue.remove(&(known.due, key.0, key.1));
-        known.due = match known.told {
-            true => now.plus_ms(QUIET_MS),
-            false => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
-        };
-        known.told = false;
-        self.due.insert((known.due, key.0, key.1));
+        self.ranks.remove(&(known.rank(), key));
+        Some(known)
     }
 
     /// Records were lost, maybe those that would explain the cases of a rule.
     pub fn doubt(&mut self, rule: &'static str, lost: u64) {
-        for known in self.known.values_mut().filter(|known| !known.told && known.case.rule == rule) {
+        let of_rule = |known: &Known| !known.told && known.case.rule == rule;
+        let keys: Vec<_> =
+            self.known.iter().filter(|(_, known)| of_rule(known)).map(|(key, _)| *key).collect();
+        for key in keys {
+            let Some(mut known) = self.take(key) else { continue };
             known.case.confidence = Confidence::Suspicious;
             let text = format!("{lost} records were lost meanwhile: they may explain it");
             known.add(vec![(known.case.time, text)]);
+            self.put(key, known);
         }
     }
 
@@ -239,15 +251,29 @@ impl Cases {
         }
     }
 
-    /// Something worse explains what a rule said: by itself that is not told, unless it was already.
-    pub fn withdraw(&mut self, rule: &'static str, subject: Subject) {
+    /// An attribute of a case that has not left yet, as it is by now; of none other.
+    pub fn set(&mut self, rule: &'static str, subject: Subject, attribute: (&'static str, Value)) {
+        if let Some(known) = self.known.get_mut(&(family(rule), subject)).filter(|known| !known.told) {
+            known.case.attributes.retain(|(key, _)| *key != attribute.0);
+            known.case.attributes.push(attribute);
+        }
+    }
+
+    /// Whether a case has not left yet.
+    pub fn is_open(&self, rule: &'static str, subject: Subject) -> bool {
+        self.known.get(&(family(rule), subject)).is_some_and(|known| !known.told)
+    }
+
+    /// Something worse explains what a rule said: by itself that is not told, unless it was already. Whether nothing
+    /// is left of it.
+    pub fn withdraw(&mut self, rule: &'static str, subject: Subject) -> bool {
         let key = (family(rule), subject);
-        let Some(known) = self.known.get_mut(&key).filter(|known| !known.told) else { return };
+        let Some(known) = self.known.get_mut(&key).filter(|known| !known.told) else { return false };
         if known.case.rule != rule {
             known.rules.remove(rule);
-        } else if known.rules.len() == 1 {
-            self.due.remove(&(known.due, key.0, key.1));
-            self.known.remove(&key);
+            false
+        } else {
+            known.rules.len() == 1 && self.take(key).is_some()
         }
     }
 
@@ -276,51 +302,67 @@ impl Cases {
 
     /// The next case that leaves by `until`, and how many facts it has that found no room.
     pub fn pop_due(&mut self, until: Time, now: Time) -> Option<(Case, u64)> {
-        while let Some((_, family, subject)) = pop_due(&mut self.fading, until) {
-            self.known.remove(&(family, subject));
+        while let Some((_, family, subject)) = self.fading.first().copied().filter(|(due, ..)| *due <= until)
+        {
+            self.take((family, subject));
         }
-        while let Some((_, family, subject)) = pop_due(&mut self.due, until) {
-            let Some(known) = self.known.get_mut(&(family, subject)) else { continue };
-            known.told = true;
-            known.due = now.plus_ms(KEEP_MS);
-            // At the end of a run everything is due: what has left is not looked at again.
-            if known.due > until {
-                self.fading.insert((known.due, family, subject));
-            }
-            let mut case = known.case.clone();
-            if known.rules.len() > 1 {
-                let rules = known.rules.iter().map(|rule| (*rule).to_owned()).collect();
-                case.attributes.push(("tracer.finding.rules", Value::Strings(rules)));
-            }
-            if known.times > 1 && matches!(subject, Subject::Other(_)) {
-                let times = i64::try_from(known.times).unwrap_or(i64::MAX);
-                case.attributes.push(("tracer.finding.count", Value::Int(times)));
-            }
-            return Some((case, known.more));
+        let next = self.due.first().copied().filter(|(due, ..)| *due <= until);
+        let (_, family, subject) = next?;
+        let mut known = self.take((family, subject))?;
+        known.told = true;
+        known.due = now.plus_ms(KEEP_MS);
+        let mut case = known.case.clone();
+        if known.rules.len() > 1 {
+            let rules = known.rules.iter().map(|rule| (*rule).to_owned()).collect();
+            case.attributes.push(("tracer.finding.rules", Value::Strings(rules)));
         }
-        None
+        let counted = case.attributes.iter().any(|(key, _)| *key == COUNT);
+        if known.times > 1 && !counted && matches!(subject, Subject::Other(_)) {
+            case.attributes.push((COUNT, Value::Int(i64::try_from(known.times).unwrap_or(i64::MAX))));
+        }
+        let (due, more) = (known.due, known.more);
+        self.put((family, subject), known);
+        // At the end of a run everything is due: what has left is not looked at again.
+        if due <= until {
+            self.fading.remove(&(due, family, subject));
+        }
+        Some((case, more))
     }
 
-    /// What was told is known by others already.
+    /// Of what was told others know already.
     fn forget_one(&mut self) {
-        let oldest = self.fading.pop_first().or_else(|| self.due.pop_first());
-        if let Some((_, family, subject)) = oldest
-            && let Some(known) = self.known.remove(&(family, subject))
+        if let Some((_, key)) = self.ranks.first().copied()
+            && let Some(known) = self.take(key)
         {
             self.dropped += u64::from(!known.told);
         }
     }
 }
 
-fn pop_due<K: Copy + Ord>(
-    queue: &mut BTreeSet<(Time, K, Subject)>,
-    until: Time,
-) -> Option<(Time, K, Subject)> {
-    queue.first().filter(|(time, ..)| *time <= until)?;
-    queue.pop_first()
-}
-
 impl Known {
+    const fn rank(&self) -> Rank {
+        (self.case.severity, self.case.confidence, !self.told, self.due)
+    }
+
+    /// Takes in what a rule said of the same subject. Whether that is worse.
+    fn merge(&mut self, case: Case, facts: Vec<(Time, String)>) -> bool {
+        let (lead, same) = (&self.case, self.case.rule == case.rule);
+        let worse = (case.severity, case.confidence) > (lead.severity, lead.confidence)
+            || same && case.confidence > lead.confidence;
+        self.rules.insert(case.rule);
+        self.add(facts);
+        if worse {
+            let (severity, confidence) = (self.case.severity, self.case.confidence);
+            let (time, facts) = (self.case.time.min(case.time), std::mem::take(&mut self.case.facts));
+            self.case = Case { time, facts, ..case };
+            if same {
+                self.case.severity = self.case.severity.max(severity);
+                self.case.confidence = self.case.confidence.max(confidence);
+            }
+        }
+        worse
+    }
+
     fn add(&mut self, facts: Vec<(Time, String)>) {
         for (time, mut text) in facts {
             text.truncate(text.floor_char_boundary(MAX_TEXT));
@@ -482,5 +524,28 @@ mod tests {
             cases.raise(Case { subject: Subject::Other(n), ..case(Severity::Low, "x", 0) }, at(0));
         }
         assert_eq!((cases.known.len(), cases.due.len(), cases.dropped), (MAX_CASES, MAX_CASES, 10));
+        assert_eq!(cases.ranks.len(), MAX_CASES);
+    }
+
+    #[test]
+    fn no_number_of_small_ones_hides_a_bad_one() {
+        let of = |n, severity| Case { subject: Subject::Other(n), ..case(severity, "x", 0) };
+        for told in [false, true] {
+            let mut cases = Cases::default();
+            cases.raise(of(0, Severity::Critical), at(0));
+            cases.raise(Case { confidence: Confidence::Confirmed, ..of(1, Severity::Medium) }, at(0));
+            if told {
+                while cases.pop_due(at(600), at(600)).is_some() {}
+            }
+            (2..3 * MAX_CASES as u64).for_each(|n| cases.raise(of(n, Severity::Medium), at(700)));
+            let worst: Vec<_> = (0..2).map(|n| cases.worst(Subject::Other(n))).collect();
+            assert_eq!(worst, [Some(Severity::Critical), Some(Severity::Medium)]);
+            assert_eq!((cases.known.len(), cases.dropped), (MAX_CASES, 2 * MAX_CASES as u64));
+        }
+        // What is less than all that wait has no place.
+        let mut cases = Cases::default();
+        (0..MAX_CASES as u64).for_each(|n| cases.raise(of(n, Severity::High), at(0)));
+        cases.raise(of(u64::MAX, Severity::Low), at(0));
+        assert_eq!((cases.worst(Subject::Other(u64::MAX)), cases.dropped), (None, 1));
     }
 }

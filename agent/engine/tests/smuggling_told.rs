@@ -3,7 +3,7 @@
 mod scene;
 
 use scene::{
-    Client, Scene, Server,
+    Client, Scene, Server, Thread,
     chain::{Chain, F, S},
     get,
     smuggling::*,
@@ -63,6 +63,83 @@ fn odd_framing_that_is_the_way_of_all_is_no_flood() {
     assert!(found.iter().all(|finding| finding.rule == "http.ambiguous_framing"));
     assert_eq!(found.iter().take(16).map(count).collect::<Vec<_>>(), [3; 16]);
     assert!(found.last().map(count) > Some(3));
+}
+
+/// Kinds of oddity combine: a client that goes through all tells no more than of each, and hides no attack by it.
+#[test]
+fn no_number_of_odd_requests_hides_an_attack() {
+    const ODDITIES: [&str; 8] = [
+        "X : y\r\n",
+        "X\u{85}: y\r\n",
+        "X: \u{b}y\r\n",
+        "X: y\n",
+        "X: a\rb\r\n",
+        "X: y\r\n z\r\n",
+        "no colon\r\n",
+        "Content-Length: 2\r\n",
+    ];
+    let mut s = Scene::new();
+    let attacked = s.accept(80);
+    play(&mut s, attacked, &[Recv(CL0), Send(OK), Send(OK)]);
+    let conn = s.accept(80);
+    for n in 0..5_000u32 {
+        let fields: String =
+            (0..8).filter(|bit| n >> bit & 1 == 1).map(|bit| ODDITIES[bit as usize]).collect();
+        let odd = format!("POST /{n} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n{fields}\r\n0\r\n\r\n");
+        s.recv(S, conn, Server, &odd);
+        s.time_ns -= 900_000;
+    }
+    s.wait(5_000);
+    let found = s.findings();
+    let attacks =
+        found.iter().filter(|found| found.starts_with("http.request_smuggling confirmed: ")).count();
+    assert_eq!((attacks, s.stats().dropped_findings), (1, 0), "{found:?}");
+    assert!((2..=20).contains(&found.len()), "{found:?}");
+}
+
+/// Workers of one server, and the same client again and again: one finding for each kind.
+#[test]
+fn what_was_told_of_a_client_is_not_told_again() {
+    let odd = |field: &str| format!("POST /a HTTP/1.1\r\n{field}Content-Length: 2\r\n\r\nhi");
+    let mut s = Scene::new();
+    let ask = |s: &mut Scene, worker: u32, field: &str| {
+        let conn = s.accept(80);
+        s.recv(Thread(worker, worker), conn, Server, &odd(field));
+        s.send(Thread(worker, worker), conn, Server, OK);
+        s.wait(10_000);
+    };
+    for n in 0..64 {
+        ask(&mut s, 20 + n % 8, "X : y\r\n");
+    }
+    let space =
+        "http.ambiguous_framing suspicious: POST /a can be framed in more than one way: space before colon";
+    assert_eq!(s.findings(), [space]);
+    ask(&mut s, 20, "X: y\n");
+    assert_eq!(s.findings(), [space, &space.replace("space before colon", "bare lf")]);
+    assert_eq!(told(&s, "tracer.finding.count"), ["Int(65)"]);
+    assert_eq!(
+        told(&s, "tracer.framing.deviations")[1],
+        r#"Strings(["space before colon", "bare lf"])"#,
+        "a list of all"
+    );
+    // A server that began anew knows nobody.
+    (20..28).for_each(|pid| s.exit(pid, 0));
+    ask(&mut s, 40, "X : y\r\n");
+    assert_eq!(s.findings().len(), 3);
+}
+
+/// What may as well be something else wakes nobody.
+#[test]
+fn how_bad_it_is_depends_on_how_sure_it_is() {
+    let form = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=b";
+    for (request, expected) in [(CL0, ("confirmed", "critical")), (form, ("suspicious", "medium"))] {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        play(&mut s, conn, &[Recv(request), Send(OK), Send(OK)]);
+        s.wait(5_000);
+        let [finding] = s.found()[..] else { panic!("{:?}", s.findings()) };
+        assert_eq!((finding.confidence.name(), finding.severity.name()), expected, "{}", finding.title);
+    }
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Framing that readers may take differently: a lesser rule, of what attacks are made of.
 
-use super::{Carrier, origin::inbound, reading::AMBIGUOUS, words};
+use super::{
+    Carrier,
+    origin::inbound,
+    reading::AMBIGUOUS,
+    words::{address, client},
+};
 use crate::{
     Value,
-    exchange::Side,
-    finding::{Case, Confidence, Severity, Subject},
+    exchange::{Endpoints, Side},
+    finding::{COUNT, Case, Cases, Confidence, Severity, Subject},
     http1::Deviations,
     world::World,
 };
@@ -13,33 +18,79 @@ use std::hash::{Hash, Hasher};
 
 /// The rule of framing that readers may read differently.
 const RULE: &str = "http.ambiguous_framing";
-/// Most clients of one process that are told each by itself, of one kind of oddity: past it, it is the way of all.
+/// Most clients of one server that are told each by itself: past it, it is the way of all.
 const MAX_CLIENTS: usize = 16;
-/// Most kinds of processes whose clients are known: past it all are forgotten, and told again.
-const MAX_KINDS: usize = 1024;
+/// Most servers whose clients are known, by the endpoints that they listen on: all that a big node has. Past it they
+/// are one.
+const MAX_SERVERS: usize = 1024;
 
-/// Who was told of, by process and kind of oddity.
+/// Who was told of, by the endpoint that he asked: workers share it.
 #[derive(Debug, Default)]
 pub struct Ambiguities {
-    clients: FxHashMap<(u32, u64), FxHashSet<u64>>,
+    servers: FxHashMap<u64, Server>,
+}
+
+/// Who asked something odd there.
+#[derive(Debug, Default)]
+struct Server {
+    /// The processes that he asked, all alive.
+    pids: FxHashSet<u32>,
+    clients: FxHashMap<Option<u64>, Client>,
+}
+
+/// A client, or all that are too many to be told each by itself.
+#[derive(Debug, Default)]
+struct Client {
+    /// Kinds of oddity, each with the finding that tells of it; a handful, as kinds are built in.
+    kinds: Vec<(&'static str, Subject)>,
+    /// How often he was odd.
+    times: u64,
 }
 
 impl Ambiguities {
-    /// What one finding is about: a client, or once these are many, all others.
-    fn subject(&mut self, pid: u32, kind: &str, client: &str) -> Subject {
-        let (of_kind, of_client) = (hash(kind), hash(client));
-        if self.clients.len() >= MAX_KINDS && !self.clients.contains_key(&(pid, of_kind)) {
-            self.clients.clear();
+    /// A client was odd in these ways: the finding that tells of him now, with all his ways and how often he had any.
+    /// Nothing where all was told.
+    fn note(&mut self, pid: u32, ends: &Endpoints, kinds: &[&'static str], cases: &Cases) -> Option<Told> {
+        let of_server = hash(ends.local.to_string());
+        let known = self.servers.len() < MAX_SERVERS || self.servers.contains_key(&of_server);
+        let of_server = if known { of_server } else { 0 };
+        let server = self.servers.entry(of_server).or_default();
+        server.pids.insert(pid);
+        let of_client = Some(hash(address(&ends.remote)));
+        let single = server.clients.contains_key(&of_client) || server.clients.len() < MAX_CLIENTS;
+        let of_client = of_client.filter(|_| single);
+        let client = server.clients.entry(of_client).or_default();
+        client.times += 1;
+        let told = client.kinds.len();
+        let open = client.kinds.last().map(|(_, subject)| *subject).filter(|s| cases.is_open(RULE, *s));
+        let subject = open.unwrap_or_else(|| Subject::Other(hash((of_server, of_client, client.times))));
+        for kind in kinds {
+            if client.kinds.iter().all(|(known, _)| known != kind) {
+                client.kinds.push((kind, subject));
+            }
         }
-        let clients = self.clients.entry((pid, of_kind)).or_default();
-        let single = clients.contains(&of_client) || clients.len() < MAX_CLIENTS && clients.insert(of_client);
-        Subject::Other(hash((pid, of_kind, single.then_some(of_client))))
+        let news = open.is_some() || client.kinds.len() > told;
+        let kinds = client.kinds.iter().map(|(kind, _)| *kind).collect();
+        news.then_some(Told { subject, kinds, times: client.times })
     }
 
-    /// A process ended.
-    pub fn forget(&mut self, pid: u32) {
-        self.clients.retain(|(of, _), _| *of != pid);
+    /// Something else explains what a finding was to tell: none has told it.
+    fn withdrawn(&mut self, subject: Subject) {
+        let clients = self.servers.values_mut().flat_map(|server| server.clients.values_mut());
+        clients.for_each(|client| client.kinds.retain(|(_, by)| *by != subject));
     }
+
+    /// A process ended: what its server's last one knows goes with it.
+    pub fn forget(&mut self, pid: u32) {
+        self.servers.retain(|_, server| !server.pids.remove(&pid) || !server.pids.is_empty());
+    }
+}
+
+/// What is to be told of a client.
+struct Told {
+    subject: Subject,
+    kinds: Vec<&'static str>,
+    times: u64,
 }
 
 fn hash(of: impl Hash) -> u64 {
@@ -56,22 +107,21 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
         return;
     }
     let odd = |kind: &Deviations| carrier.deviations.contains(*kind);
-    let kinds = AMBIGUOUS.into_iter().filter(odd).flat_map(Deviations::names);
-    let names: Vec<_> = kinds.map(|name| name.replace('_', " ")).collect();
-    let content = if carrier.content.is_cut() { "ends within a request" } else { "begins with a request" };
-    let (kind, title) = match names.as_slice() {
-        [] => (format!("its content {content}"), format!("the content of {} {content}", carrier.name())),
-        names => {
-            let names = names.join(", ");
-            let title = format!("{} can be framed in more than one way: {names}", carrier.name());
-            (names, title)
-        }
-    };
-    let remote = &carrier.endpoints.remote;
-    let subject = world.ambiguities.subject(pid, &kind, &words::address(remote));
+    let mut kinds: Vec<_> = AMBIGUOUS.into_iter().filter(odd).flat_map(Deviations::names).collect();
+    let kind = words(&kinds).join(", ");
+    let mut title = format!("{} can be framed in more than one way: {kind}", carrier.name());
+    if kinds.is_empty() {
+        kinds =
+            vec![if carrier.content.is_cut() { "ends within a request" } else { "begins with a request" }];
+        title = format!("the content of {} {}", carrier.name(), kinds[0]);
+    }
+    let told = world.ambiguities.note(pid, &carrier.endpoints, &kinds, &world.cases);
+    let Some(Told { subject, kinds: all, times }) = told else { return };
     let mut attributes = carrier.attributes();
-    words::client(&carrier.endpoints, &mut attributes);
-    attributes.push(("tracer.framing.deviations", Value::Strings(names)));
+    client(&carrier.endpoints, &mut attributes);
+    let facts = words(&kinds).into_iter().map(|kind| {
+        (carrier.op.time, format!("{} from {}: {kind}", carrier.name(), carrier.endpoints.remote))
+    });
     world.raise(Case {
         rule: RULE,
         subject,
@@ -81,11 +131,19 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
         time: carrier.op.time,
         pid,
         attributes,
-        facts: vec![(carrier.op.time, format!("{} from {remote}: {kind}", carrier.name()))],
+        facts: facts.collect(),
     });
+    world.cases.set(RULE, subject, ("tracer.framing.deviations", Value::Strings(words(&all))));
+    if times > 1 {
+        world.cases.set(RULE, subject, (COUNT, Value::Int(i64::try_from(times).unwrap_or(i64::MAX))));
+    }
     if let Some(exchange) = world.graph.exchange_mut(node) {
         exchange.ambiguity = Some(subject);
     }
+}
+
+fn words(kinds: &[&str]) -> Vec<String> {
+    kinds.iter().map(|kind| kind.replace('_', " ")).collect()
 }
 
 /// What is worse than odd framing explains it: it needs no finding of its own.
@@ -94,8 +152,10 @@ pub fn explains(case: &Case, world: &mut World) {
     let above = inbound(node, world);
     for node in [Some(node), above].into_iter().flatten() {
         let exchange = world.graph.get(node).and_then(|node| node.exchange());
-        if let Some(subject) = exchange.and_then(|exchange| exchange.ambiguity) {
-            world.cases.withdraw(RULE, subject);
+        if let Some(subject) = exchange.and_then(|exchange| exchange.ambiguity)
+            && world.cases.withdraw(RULE, subject)
+        {
+            world.ambiguities.withdrawn(subject);
         }
     }
 }

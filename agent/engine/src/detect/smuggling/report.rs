@@ -6,13 +6,14 @@ use super::{
     hidden::Hidden,
     reading::is_ambiguous,
     words::{
-        by, by_reader, client, excerpt, line, of_request, refuses, smuggled, start, technique, technique_of,
+        by, by_reader, client, excerpt, line, of_request, refuses, severity, smuggled, start, technique,
+        technique_of,
     },
 };
 use crate::{
     Time, Value,
     exchange::{Contested, Endpoints, Exchange, Side},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Case, Confidence, Subject},
     world::{Op, World},
 };
 
@@ -260,7 +261,7 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
     Case {
         rule: SMUGGLING,
         subject: carrier.node.map_or(Subject::Other(carrier.op.time.0), Subject::Node),
-        severity: Severity::Critical,
+        severity: severity(confidence),
         confidence,
         title,
         time: carrier.op.time,

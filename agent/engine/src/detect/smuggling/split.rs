@@ -2,12 +2,12 @@
 
 use super::{
     SMUGGLING, decoded, name,
-    words::{client, of_request, refuses},
+    words::{client, of_request, refuses, severity},
 };
 use crate::{
     Value,
     exchange::Exchange,
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Case, Confidence, Subject},
     graph::NodeId,
     world::{Op, World},
 };
@@ -142,7 +142,7 @@ pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &
     Some(Case {
         rule: SMUGGLING,
         subject: Subject::Node(inbound.unwrap_or(first)),
-        severity: Severity::Critical,
+        severity: severity(confidence),
         confidence,
         title,
         time: since,

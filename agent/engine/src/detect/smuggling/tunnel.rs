@@ -3,12 +3,12 @@
 use super::{
     Origin, SMUGGLING, Way, name,
     origin::inbound,
-    words::{client, excerpt, of_request, refuses, without_secrets},
+    words::{client, excerpt, of_request, refuses, severity, without_secrets},
 };
 use crate::{
     Time, Value,
     exchange::{Endpoints, Exchange},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Case, Confidence, Subject},
     graph::NodeId,
     world::{Op, World},
 };
@@ -124,7 +124,7 @@ fn case(inbound: (NodeId, Time), confidence: Confidence, title: String, op: Op, 
     Case {
         rule: SMUGGLING,
         subject: Subject::Node(inbound.0),
-        severity: Severity::Critical,
+        severity: severity(confidence),
         confidence,
         title,
         time: inbound.1,

@@ -4,6 +4,7 @@ use super::{Carrier, hidden::Hidden};
 use crate::{
     Value,
     exchange::{Endpoint, Endpoints, Exchange},
+    finding::{Confidence, Severity},
     http1::{Deviations, Framing, Head, Leniency, Start},
 };
 
@@ -79,6 +80,14 @@ pub fn client(endpoints: &Endpoints, attributes: &mut Vec<(&'static str, Value)>
     attributes.push(("client.address", Value::Str(address(&endpoints.remote))));
     if let Endpoint::Tcp(_, port) = endpoints.remote {
         attributes.push(("client.port", Value::Int(port.into())));
+    }
+}
+
+/// How bad a verdict is: what may as well be something else wakes nobody.
+pub const fn severity(confidence: Confidence) -> Severity {
+    match confidence {
+        Confidence::Suspicious => Severity::Medium,
+        Confidence::Probable | Confidence::Confirmed => Severity::Critical,
     }
 }
 
