@@ -46,10 +46,7 @@ pub fn int(of: &impl Attributed, key: &str) -> Option<i64> {
 
 /// An attribute that is a string.
 pub fn string<'a>(of: &'a impl Attributed, key: &str) -> Option<&'a str> {
-    match attribute(of, key)? {
-        Value::Str(text) => Some(text),
-        _ => None,
-    }
+    attribute(of, key)?.text()
 }
 
 /// An attribute that is a list of strings; empty when it is not there.

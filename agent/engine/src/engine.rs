@@ -17,6 +17,8 @@ use tracer_common::{Data, Descriptor, Header, Sock, TcpState, UnixSeen, tcp_stat
 
 /// Most connections that are followed: what a big node holds open. Past it the idlest eighth is dropped.
 const MAX_CONNS: usize = 65_536;
+/// What is due is looked for so often, which is a hundredth of what a span waits: not with every record.
+const SETTLE_NS: u64 = 1_000_000;
 /// How often connections are looked over for those whose end nobody reports.
 const SWEEP_MS: u64 = 60_000;
 /// A connection whose end may go unreported counts as over after so long without a byte.
@@ -30,6 +32,8 @@ pub struct Engine {
     /// Connections that wait for bytes, by until when.
     waiting: BTreeSet<(Time, u64)>,
     next_sweep: Option<Time>,
+    /// When it was last looked for what is due.
+    settled: Time,
 }
 
 impl Engine {
@@ -41,12 +45,14 @@ impl Engine {
             conns: FxHashMap::default(),
             waiting: BTreeSet::new(),
             next_sweep: None,
+            settled: Time::default(),
         }
     }
 
     /// Takes one input. `now` never goes back (an earlier one counts as the latest).
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
         self.world.now = self.world.now.max(now);
+        let settles = matches!(input, Input::Tick) || self.world.now.since(self.settled) >= SETTLE_NS;
         match input {
             Input::Record(bytes) => {
                 self.world.stats.records += 1;
@@ -69,7 +75,10 @@ impl Engine {
             Input::Baseline(usual) => self.world.baseline.replace(usual, self.world.now),
             Input::Tick => {}
         }
-        self.expire();
+        if settles {
+            self.settled = self.world.now;
+            self.expire();
+        }
         if self.world.unfinished.is_exceeded() {
             self.shed_idlest();
         }

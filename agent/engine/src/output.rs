@@ -71,10 +71,12 @@ pub enum Status {
 }
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Value {
     /// A string.
     Str(String),
+    /// A string of those that are built in: most of a span's are, and cost nothing so.
+    Word(&'static str),
     /// A whole number.
     Int(i64),
     /// A number.
@@ -167,13 +169,36 @@ fn allocated(pairs: &[(&'static str, Value)]) -> usize {
     pairs.iter().map(|pair| size_of_val(pair) + pair.1.allocated()).sum()
 }
 
+/// Strings are equal by their text, whoever keeps it.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a == b,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Strings(a), Self::Strings(b)) => a == b,
+            _ => self.text().is_some_and(|text| other.text() == Some(text)),
+        }
+    }
+}
+
 impl Value {
+    /// A string's text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Str(text) => Some(text),
+            Self::Word(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Bytes that it takes elsewhere.
     fn allocated(&self) -> usize {
         let text = |text: &String| ALLOCATION + text.len();
         match self {
             Self::Str(value) => text(value),
-            Self::Int(_) | Self::Float(_) | Self::Bool(_) => 0,
+            Self::Word(_) | Self::Int(_) | Self::Float(_) | Self::Bool(_) => 0,
             Self::Strings(values) => values.iter().map(|value| size_of::<String>() + text(value)).sum(),
         }
     }

@@ -6,7 +6,7 @@ mod launch;
 mod query;
 mod unread;
 
-pub use http::exchange;
+pub use http::{exchange, written};
 pub use launch::launch;
 pub use query::redact;
 
@@ -16,7 +16,7 @@ use crate::{
     finding::Case,
     graph::{Node, Place},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// Longest string of an attribute, in bytes: what a server takes as a target at most, usually.
 const MAX_TEXT: usize = 8192;
@@ -47,7 +47,7 @@ pub fn span(
     let mut parent_span_id = None;
     if let Some((parent, link)) = place.parent {
         parent_span_id = Some(parent);
-        attributes.push(("tracer.link.method", Value::Str(link.method.name().into())));
+        attributes.push(("tracer.link.method", Value::Word(link.method.name())));
         attributes.push(("tracer.link.confidence", Value::Float(link.confidence)));
         if link.candidates > 1 {
             attributes.push(("tracer.link.candidates", Value::Int(link.candidates.into())));
@@ -56,7 +56,7 @@ pub fn span(
     let other_end = place.other_end.map(|(trace_id, span_id)| SpanLink {
         trace_id,
         span_id,
-        attributes: vec![("tracer.link.method", Value::Str("sequence".into()))],
+        attributes: vec![("tracer.link.method", Value::Word("sequence"))],
     });
     if !cases.is_empty() {
         let rules = cases.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| (*rule).to_owned()).collect();
@@ -97,8 +97,12 @@ fn event(case: &Case, time_unix_nano: u64) -> SpanEvent {
 
 /// Bytes as text of bounded length.
 fn text(bytes: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
-    Value::Str(bounded(&text).into())
+    Value::Str(bounded(&lossy(&bytes[..bytes.len().min(MAX_TEXT)])).into())
+}
+
+/// Bytes as text. Almost all of it is, which is found out faster than where it is not.
+pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Text of bounded length.

@@ -27,13 +27,16 @@ const SHORT: usize = 128;
 /// An ended process is known this much longer: its spans leave a moment after it.
 const KEEP_MS: u64 = 10_000;
 
+/// A process as spans and rules speak of it.
+type Named = (Arc<Resource>, Arc<str>);
+
 /// What is known of a process.
 #[derive(Debug, Default)]
 struct Process {
     /// What its image, or later `/proc`, says of it.
     facts: Option<ProcessFacts>,
-    /// Its resource, once a span had it.
-    resource: Option<Arc<Resource>>,
+    /// Its resource and the name of its service, once a span had them.
+    resource: Option<Named>,
     /// Whether its facts were asked for.
     asked: bool,
     /// What it was forked for.
@@ -249,15 +252,24 @@ impl Tasks {
 
     /// A process's resource; of an unknown one, hardly more than its number.
     pub fn resource(&mut self, pid: u32, config: &Config) -> Arc<Resource> {
+        self.named(pid, config, |(resource, _)| Arc::clone(resource))
+    }
+
+    /// The name of the service that a process is part of.
+    pub fn service(&mut self, pid: u32, config: &Config) -> Arc<str> {
+        self.named(pid, config, |(_, service)| Arc::clone(service))
+    }
+
+    fn named<T>(&mut self, pid: u32, config: &Config, get: impl FnOnce(&Named) -> T) -> T {
         let made = |facts: Option<ProcessFacts>| {
             let facts = facts.unwrap_or_else(|| ProcessFacts { pid, ..ProcessFacts::default() });
-            Arc::new(resource(facts, config))
+            let resource = resource(facts, config);
+            let service = resource.service_name().into();
+            (Arc::new(resource), service)
         };
         match self.processes.get_mut(&pid) {
-            Some(Process { resource, facts, .. }) => {
-                Arc::clone(resource.get_or_insert_with(|| made(facts.clone())))
-            }
-            None => made(None),
+            Some(Process { resource, facts, .. }) => get(resource.get_or_insert_with(|| made(facts.clone()))),
+            None => get(&made(None)),
         }
     }
 

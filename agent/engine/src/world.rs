@@ -469,7 +469,7 @@ impl World {
 
     /// The name of the service that a process is part of.
     pub fn service(&mut self, pid: u32) -> Arc<str> {
-        self.tasks.resource(pid, &self.config).service_name().into()
+        self.tasks.service(pid, &self.config)
     }
 
     fn tell_case(&mut self, case: Case, more: u64) {

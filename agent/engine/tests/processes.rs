@@ -31,6 +31,7 @@ fn text(finding: &Finding, key: &str) -> Option<String> {
     let (_, value) = finding.attributes.iter().find(|(known, _)| *known == key)?;
     Some(match value {
         Value::Str(text) => text.clone(),
+        Value::Word(text) => (*text).to_owned(),
         Value::Strings(texts) => texts.join(" "),
         other => format!("{other:?}"),
     })

@@ -131,6 +131,7 @@ fn attributes(pairs: &[(&'static str, engine::Value)]) -> Vec<KeyValue> {
 fn value(value: &engine::Value) -> opentelemetry::Value {
     match value {
         engine::Value::Str(text) => text.clone().into(),
+        engine::Value::Word(text) => (*text).into(),
         engine::Value::Int(n) => (*n).into(),
         engine::Value::Float(n) => (*n).into(),
         engine::Value::Bool(b) => (*b).into(),
@@ -144,6 +145,7 @@ fn value(value: &engine::Value) -> opentelemetry::Value {
 fn any_value(value: &engine::Value) -> AnyValue {
     match value {
         engine::Value::Str(text) => text.clone().into(),
+        engine::Value::Word(text) => (*text).into(),
         engine::Value::Int(n) => (*n).into(),
         engine::Value::Float(n) => (*n).into(),
         engine::Value::Bool(b) => AnyValue::Boolean(*b),

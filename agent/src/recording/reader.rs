@@ -4,6 +4,7 @@ use super::{FORMAT_VERSION, FRAME_HEAD, MAGIC, MAX_FRAME, MAX_HEADER, STDIO, fra
 use std::{
     fs::File,
     io::{self, BufReader, IsTerminal, Read},
+    ops::Range,
     os::fd::AsFd,
     path::Path,
 };
@@ -13,6 +14,8 @@ use zstd::stream::read::Decoder;
 
 /// Largest window of the zstd stream, as a power of two: 8 MiB, where the writer's needs 512 KiB.
 const WINDOW_LOG: u32 = 23;
+/// Bytes that are decompressed at a time: a block of zstd, at most.
+const CHUNK: usize = 128 << 10;
 
 /// Why a recording cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +95,11 @@ pub struct Reader {
     path: String,
     config: Config,
     stream: Decoder<'static, BufReader<File>>,
-    payload: Vec<u8>,
+    /// What was decompressed last: frames are handed out where they lie.
+    buffer: Vec<u8>,
+    /// Where in it the next frame begins, and where what was decompressed ends.
+    at: usize,
+    end: usize,
     inputs: u64,
     last_time: Time,
 }
@@ -135,7 +142,16 @@ impl Reader {
         let config = read_head(&mut file, &name)?;
         let mut stream = Decoder::with_buffer(file).map_err(unreadable)?;
         stream.window_log_max(WINDOW_LOG).map_err(unreadable)?;
-        Ok(Self { path: name, config, stream, payload: Vec::new(), inputs: 0, last_time: Time(0) })
+        Ok(Self {
+            path: name,
+            config,
+            stream,
+            buffer: Vec::new(),
+            at: 0,
+            end: 0,
+            inputs: 0,
+            last_time: Time(0),
+        })
     }
 
     /// The engine's configuration when it was recorded.
@@ -154,42 +170,54 @@ impl Reader {
     /// When the file ends before its end, or makes no sense from here on. Do not go on after an error.
     pub fn next_input(&mut self) -> Result<Option<(Input<'_>, Time)>, ReadError> {
         let mut head = [0; FRAME_HEAD];
-        self.stream.read_exact(&mut head).map_err(|e| self.failed(e))?;
+        let place = self.bytes(FRAME_HEAD)?;
+        head.copy_from_slice(&self.buffer[place]);
         let [l0, l1, l2, l3, kind, time @ ..] = head;
         let length = u32::from_le_bytes([l0, l1, l2, l3]);
         if length > MAX_FRAME {
             return Err(self.corrupt(format!("a frame of {length} bytes, at most {MAX_FRAME} are allowed")));
         }
-        self.payload.clear();
-        // Grows with what is there, not with what is claimed.
-        let mut part = (&mut self.stream).take(length.into());
-        let read = part.read_to_end(&mut self.payload).map_err(|e| self.failed(e))?;
-        if read < length as usize {
-            return Err(self.truncated());
-        }
+        let payload = self.bytes(length as usize)?;
         self.last_time = Time(u64::from_le_bytes(time));
         if kind == frame::END {
             return self.at_end();
         }
         let now = self.last_time;
         self.inputs += 1;
-        match input(kind, &self.payload) {
+        match input(kind, &self.buffer[payload]) {
             Ok(input) => Ok(Some((input, now))),
             Err(reason) => Err(corrupt(&self.path, self.inputs - 1, reason)),
         }
     }
 
+    /// Where the next `count` bytes lie. The buffer grows with what is there, not with what is claimed.
+    fn bytes(&mut self, count: usize) -> Result<Range<usize>, ReadError> {
+        while self.end - self.at < count {
+            self.buffer.copy_within(self.at..self.end, 0);
+            (self.at, self.end) = (0, self.end - self.at);
+            let room = (self.end + CHUNK).max(self.buffer.len());
+            self.buffer.resize(room, 0);
+            match self.stream.read(&mut self.buffer[self.end..]).map_err(|e| self.failed(e))? {
+                0 => return Err(self.truncated()),
+                read => self.end += read,
+            }
+        }
+        let place = self.at..self.at + count;
+        self.at = place.end;
+        Ok(place)
+    }
+
     #[cfg(test)]
     pub(super) fn buffer_capacity(&self) -> usize {
-        self.payload.capacity()
+        self.buffer.capacity()
     }
 
     /// After the end frame nothing may follow.
     fn at_end(&mut self) -> Result<Option<(Input<'_>, Time)>, ReadError> {
-        match self.stream.read(&mut [0]) {
-            Ok(1..) => Err(self.corrupt("something follows its end".into())),
+        match self.bytes(1) {
+            Ok(_) => Err(self.corrupt("something follows its end".into())),
             // A missing end mark of zstd takes nothing away from what was read.
-            Ok(0) | Err(_) => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 

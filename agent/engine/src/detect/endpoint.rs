@@ -11,12 +11,11 @@ use crate::{
 
 /// A request was served.
 pub fn served(world: &mut World, id: NodeId) {
-    let Some((pid, time)) = world.graph.get(id).map(|node| (node.owner, node.start)) else { return };
+    let is_served = |node: &&Node| node.exchange().is_some_and(|exchange| exchange.side == Side::Server);
+    let node = world.graph.get(id).filter(is_served);
+    let Some((pid, time)) = node.map(|node| (node.owner, node.start)) else { return };
     let service = world.service(pid);
     let Some(exchange) = world.graph.get(id).and_then(Node::exchange) else { return };
-    if exchange.side != Side::Server {
-        return;
-    }
     world.baseline.served(&service, world.now);
     let Some(status) = is_endpoint(exchange) else { return };
     let route = route(exchange.method(), exchange.target());

@@ -113,6 +113,9 @@ impl Habit {
 /// What strangers choose must neither grow without end, nor write on a terminal, nor look like two texts.
 fn text(text: &str) -> Box<str> {
     let text = text[..text.floor_char_boundary(MAX_TEXT)].trim();
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'|') {
+        return text.into();
+    }
     let clean: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     clean.replace(BAR, " \u{fffd} ").into()
 }

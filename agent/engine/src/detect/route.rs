@@ -3,6 +3,8 @@
 //! Of the path, segments that name one thing of many become placeholders: `/users/4711/orders` is
 //! `/users/{n}/orders`. That keeps a baseline small and lets it know what it has not seen letter by letter.
 
+use crate::span::lossy;
+
 /// Most segments that are kept; what is deeper is `…`.
 const MAX_SEGMENTS: usize = 12;
 /// Longest segment that may be a name of a route.
@@ -12,8 +14,10 @@ const MIN_ID: usize = 8;
 
 /// Method and route of a request.
 pub fn route(method: &str, target: &[u8]) -> String {
-    let mut route = format!("{method} ");
     let path = path(target);
+    let mut route = String::with_capacity(method.len() + 1 + path.len().min(MAX_SEGMENTS * MAX_NAME));
+    route.push_str(method);
+    route.push(' ');
     if !path.starts_with(b"/") {
         // RFC 9112, 3.2.4: `*`.
         route.push_str(&String::from_utf8_lossy(&path[..path.len().min(MAX_NAME)]));
@@ -27,7 +31,7 @@ pub fn route(method: &str, target: &[u8]) -> String {
         }
         match placeholder(segment) {
             Some(placeholder) => route.push_str(placeholder),
-            None => route.push_str(&String::from_utf8_lossy(segment)),
+            None => route.push_str(&lossy(segment)),
         }
     }
     route
@@ -37,6 +41,9 @@ pub fn route(method: &str, target: &[u8]) -> String {
 fn path(target: &[u8]) -> &[u8] {
     let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
     let target = &target[..end];
+    if target.starts_with(b"/") {
+        return target;
+    }
     let Some(scheme) = target.windows(3).position(|window| window == b"://") else { return target };
     if target[..scheme].contains(&b'/') {
         return target;
@@ -47,6 +54,9 @@ fn path(target: &[u8]) -> &[u8] {
 
 /// What stands for a segment that names one thing of many.
 fn placeholder(segment: &[u8]) -> Option<&'static str> {
+    if segment.iter().all(u8::is_ascii_lowercase) && segment.len() <= MAX_NAME {
+        return None;
+    }
     let digits = segment.iter().filter(|byte| byte.is_ascii_digit()).count();
     let hexadecimal = segment.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let alphanumeric = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.=~%+@:".contains(byte));

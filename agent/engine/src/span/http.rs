@@ -1,7 +1,7 @@
 //! HTTP exchanges, after the HTTP conventions.
 
 use super::{
-    Content, bounded, gateway,
+    Content, bounded, gateway, lossy,
     query::{self, redact, split},
     text, unread,
 };
@@ -27,16 +27,16 @@ pub fn exchange(exchange: &Exchange) -> Content {
         return unread::exchange(exchange, unread);
     }
     let mut attributes = Vec::with_capacity(30);
-    let known = METHODS.contains(&exchange.method());
-    let method = if known { exchange.method() } else { "_OTHER" };
-    let target = String::from_utf8_lossy(exchange.target());
+    let known = METHODS.iter().find(|known| **known == exchange.method());
+    let method = known.copied().unwrap_or("_OTHER");
+    let target = lossy(exchange.target());
     let target = Target { text: &target, parts: split(&target) };
     let scheme = scheme(exchange, &target.parts);
     let (host, port) = host(exchange, &target, &scheme);
     client_address(exchange, &mut attributes);
     let status = status(exchange, &mut attributes);
-    attributes.push(("http.request.method", Value::Str(method.into())));
-    if !known {
+    attributes.push(("http.request.method", Value::Word(method)));
+    if known.is_none() {
         attributes.push(("http.request.method_original", text(exchange.method().as_bytes())));
     }
     network(exchange, &mut attributes);
@@ -49,7 +49,7 @@ pub fn exchange(exchange: &Exchange) -> Content {
     }
     let kind = match exchange.side {
         Side::Server => {
-            server(exchange, &target.parts, &scheme, &mut attributes);
+            server(exchange, &target.parts, scheme, &mut attributes);
             SpanKind::Server
         }
         Side::Client => {
@@ -67,7 +67,7 @@ pub fn exchange(exchange: &Exchange) -> Content {
         attributes.push(("user_agent.original", text(agent)));
     }
     // The conventions: a name of unknown methods is HTTP.
-    let name = if known { method } else { "HTTP" }.to_owned();
+    let name = known.copied().unwrap_or("HTTP").to_owned();
     Content { name, kind, status, attributes }
 }
 
@@ -128,7 +128,7 @@ fn peer(endpoints: &Endpoints) -> Peer {
 }
 
 /// An address as one writes it. Every span has two: `Display` pads them in a buffer of its own, which shows.
-fn written(address: IpAddr) -> String {
+pub fn written(address: IpAddr) -> String {
     let IpAddr::V4(address) = address else { return address.to_string() };
     let mut text = String::with_capacity(15);
     for (n, octet) in address.octets().into_iter().enumerate() {
@@ -159,7 +159,12 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-fn server(exchange: &Exchange, target: &query::Target<'_>, scheme: &str, attributes: &mut Attributes) {
+fn server(
+    exchange: &Exchange,
+    target: &query::Target<'_>,
+    scheme: Cow<'static, str>,
+    attributes: &mut Attributes,
+) {
     // RFC 9112, 3.2.3: the target of CONNECT is an authority, which `server.address` has, and no path.
     if exchange.method() != "CONNECT" {
         attributes.push(("url.path", Value::Str(bounded(target.path).into())));
@@ -167,7 +172,13 @@ fn server(exchange: &Exchange, target: &query::Target<'_>, scheme: &str, attribu
     if let Some(query) = target.query {
         attributes.push(("url.query", Value::Str(bounded(&redact(query)).into())));
     }
-    attributes.push(("url.scheme", Value::Str(scheme.into())));
+    attributes.push((
+        "url.scheme",
+        match scheme {
+            Cow::Borrowed(word) => Value::Word(word),
+            Cow::Owned(scheme) => Value::Str(scheme),
+        },
+    ));
 }
 
 fn client(
@@ -217,7 +228,7 @@ fn host<'a>(exchange: &'a Exchange, target: &Target<'a>, scheme: &str) -> (Cow<'
     let named = match target.parts.authority {
         Some(authority) => Some(Cow::Borrowed(authority)),
         None if exchange.method() == "CONNECT" => Some(Cow::Borrowed(target.text)),
-        None => exchange.request.field("host").map(String::from_utf8_lossy),
+        None => exchange.request.field("host").map(lossy),
     };
     match (named.filter(|name| !name.is_empty()), end) {
         (Some(Cow::Borrowed(name)), _) => {
@@ -261,7 +272,7 @@ pub(super) fn network(exchange: &Exchange, attributes: &mut Attributes) {
         attributes.push(("network.peer.port", Value::Int(port.into())));
     }
     let name = exchange.unread.map_or(exchange.protocol.name(), |unread| unread.carrier.name());
-    attributes.push(("network.protocol.name", Value::Str(name.into())));
+    attributes.push(("network.protocol.name", Value::Word(name)));
     let version = match (exchange.unread, exchange.protocol, exchange.request.version()) {
         (Some(unread), ..) => unread.carrier.version(),
         (None, Protocol::Http1, Version::Http10) => Some("1.0"),
@@ -269,9 +280,9 @@ pub(super) fn network(exchange: &Exchange, attributes: &mut Attributes) {
         (None, ..) => None,
     };
     if let Some(version) = version {
-        attributes.push(("network.protocol.version", Value::Str(version.into())));
+        attributes.push(("network.protocol.version", Value::Word(version)));
     }
-    attributes.push(("network.transport", Value::Str(peer.transport.into())));
+    attributes.push(("network.transport", Value::Word(peer.transport)));
 }
 
 /// 4xx is the client's error only, 5xx that of both.
@@ -294,7 +305,7 @@ pub(super) fn status(exchange: &Exchange, attributes: &mut Attributes) -> Status
         attributes.push(("http.response.status_code", Value::Int(code.into())));
     }
     if let Some(problem) = exchange.problem {
-        attributes.push(("tracer.incomplete", Value::Str(problem.name().into())));
+        attributes.push(("tracer.incomplete", Value::Word(problem.name())));
     }
     status
 }

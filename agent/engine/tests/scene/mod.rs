@@ -379,6 +379,7 @@ fn label(span: &Span, full: bool) -> String {
 pub fn text(span: &Span, key: &str) -> Option<String> {
     Some(match &span.attributes.iter().find(|(k, _)| *k == key)?.1 {
         Value::Str(value) => value.clone(),
+        Value::Word(value) => (*value).to_owned(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
         Value::Bool(value) => value.to_string(),

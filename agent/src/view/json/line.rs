@@ -145,6 +145,7 @@ impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Str(text) => text.serialize(serializer),
+            Value::Word(text) => text.serialize(serializer),
             Value::Int(n) => n.serialize(serializer),
             Value::Float(n) => n.serialize(serializer),
             Value::Bool(b) => b.serialize(serializer),

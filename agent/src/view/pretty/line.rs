@@ -142,8 +142,8 @@ pub fn alarm(severity: Option<Severity>) -> Ansi {
 fn severity(span: &Span, rule: &str) -> Option<Severity> {
     let family = |rule: &str| rule.split('.').next().map(str::to_owned);
     let texts = |event: &SpanEvent, key: &str| match event.attributes.iter().find(|(k, _)| *k == key) {
-        Some((_, Value::Str(text))) => Some(text.clone()),
-        _ => None,
+        Some((_, value)) => value.text().map(str::to_owned),
+        None => None,
     };
     let is_of_family =
         |event: &&SpanEvent| texts(event, "security_rule.name").and_then(|r| family(&r)) == family(rule);

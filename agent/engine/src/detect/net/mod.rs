@@ -19,7 +19,7 @@ pub use contents::About;
 use contents::Contents;
 use egress::Senders;
 use fanout::Fans;
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 use tunnel::Relay;
 
 /// Bytes after which what was sent on a connection is accounted for.
@@ -48,7 +48,8 @@ pub struct Peer {
 impl Peer {
     fn new(endpoint: &Endpoint) -> Self {
         let name = match endpoint {
-            Endpoint::Tcp(address, port) => std::net::SocketAddr::new(*address, *port).to_string(),
+            Endpoint::Tcp(address @ IpAddr::V4(_), port) => span::written(*address) + ":" + &port.to_string(),
+            Endpoint::Tcp(address, port) => format!("[{address}]:{port}"),
             Endpoint::Unix(name) => format!("unix:{}", without_numbers(name)),
         };
         Self { name: name.into(), endpoint: endpoint.clone() }
