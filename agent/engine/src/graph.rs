@@ -34,6 +34,9 @@ pub const HOLD_MS: u64 = 100;
 const DELAY_MS: u64 = 100;
 /// so many times: a response rarely takes longer than a second to make once all that it needs is there.
 const MAX_DELAYS: u8 = 10;
+/// A span waits at most so long for the end of a call that it hangs on, and of which it is not decided what caused
+/// it: most clients have given up by then.
+const MAX_FLIGHT_MS: u64 = 30_000;
 /// No span waits longer while more nodes than this are known: room for what begins comes first.
 const MAX_PATIENT: usize = MAX_NODES / 2;
 /// How long a told node can still become a parent: a process may outlive the request that launched it,
@@ -307,14 +310,17 @@ impl Graph {
     /// Lets a span wait longer; false when it may not.
     pub fn delay(&mut self, id: NodeId, now: Time, until: Time) -> bool {
         let (due, patient) = (now.plus_ms(DELAY_MS), self.nodes.len() <= MAX_PATIENT);
-        match self.nodes.get_mut(&id) {
-            Some(node) if patient && due > until && node.delays < MAX_DELAYS => {
-                node.delays += 1;
-                self.delayed.push_back((due, id));
-                true
-            }
-            _ => false,
+        let in_flight = self.undecided(id).is_some_and(|call| self.is_call(call) && self.is_active(call));
+        let Some(node) = self.nodes.get_mut(&id).filter(|_| patient && due > until) else { return false };
+        let waits = match node.end {
+            Some(end) if in_flight => now.since(end) < MAX_FLIGHT_MS * 1_000_000,
+            _ => node.delays < MAX_DELAYS,
+        };
+        if waits {
+            node.delays = if in_flight { 0 } else { node.delays + 1 };
+            self.delayed.push_back((due, id));
         }
+        waits
     }
 
     /// Its span left: keeps what a child needs, for a while. Gives the rest.

@@ -446,7 +446,7 @@ impl World {
             self.graph.end(launch, self.now, self.now);
         }
         while let Some(id) = self.graph.pop_due(until) {
-            if self.causes.settle(id, &mut self.graph) || !self.graph.delay(id, self.now, until) {
+            if self.is_settled(id, until) {
                 self.tell_one(id);
             }
         }
@@ -458,6 +458,19 @@ impl World {
         self.net.contents.forget(self.now);
         self.graph.forget(self.now);
         self.tasks.forget(self.now);
+    }
+
+    /// Whether a span need not wait any longer for what decides its place. What it has waited for in vain is decided as
+    /// it is; above that may be what is worth waiting for.
+    fn is_settled(&mut self, id: NodeId, until: Time) -> bool {
+        while !self.causes.settle(id, &mut self.graph) {
+            if self.graph.delay(id, self.now, until) {
+                return false;
+            }
+            let Some(undecided) = self.graph.undecided(id) else { break };
+            self.causes.decide(undecided, &mut self.graph);
+        }
+        true
     }
 
     /// A rule says something.

@@ -10,6 +10,8 @@ use tracer_engine::SpanKind;
 const MAIN: Thread = Thread(20, 20);
 const ONE: Thread = Thread(20, 21);
 const TWO: Thread = Thread(20, 22);
+/// Another server.
+const BACK: Thread = Thread(30, 30);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A request comes in.
@@ -381,6 +383,106 @@ fn a_decision_waits_for_the_answer_and_holds_back_what_hangs_on_it() {
         "SERVER GET /a 200 @30 < CLIENT /a by socket",
     ];
     assert_eq!(s.settle(), expected);
+}
+
+/// Two requests are open; a call of one of them is passed on to `BACK`, which calls another server and has its answer at
+/// once.
+fn long_call_with_a_quick_one_below(s: &mut Scene) -> [Conn; 3] {
+    const DEEP: Thread = Thread(40, 40);
+    let (one, two) = (read(s, MAIN, "/one"), read(s, MAIN, "/two"));
+    let up = s.connect(ONE, 81);
+    s.pass((ONE, Client), BACK, up, &get("/long"));
+    let below = s.connect(BACK, 82);
+    s.pass((BACK, Client), DEEP, below, &get("/quick"));
+    s.pass((DEEP, Server), BACK, below, OK);
+    [one, two, up]
+}
+
+#[test]
+fn a_decision_waits_for_a_call_in_flight() {
+    let mut s = Scene::new();
+    let [one, two, up] = long_call_with_a_quick_one_below(&mut s);
+    s.wait(20_000);
+    assert_eq!(s.spans().len(), 0, "which trace they are in shows the end of the call");
+    s.pass((BACK, Server), ONE, up, OK);
+    s.wait(500);
+    s.send(ONE, one, Server, OK);
+    s.send(MAIN, two, Server, OK);
+    let expected = [
+        "SERVER GET /one 200 @20",
+        "SERVER GET /two 200 @20",
+        "CLIENT GET /long 200 @20 < SERVER /one by next_answer",
+        "SERVER GET /long 200 @30 < CLIENT /long by socket",
+        "CLIENT GET /quick 200 @30 < SERVER /long by thread",
+        "SERVER GET /quick 200 @40 < CLIENT /quick by socket",
+    ];
+    assert_eq!(s.settle(), expected);
+}
+
+#[test]
+fn a_call_in_flight_is_not_waited_for_for_ever() {
+    let mut s = Scene::new();
+    let [one, two, up] = long_call_with_a_quick_one_below(&mut s);
+    s.wait(40_000);
+    assert_eq!(s.spans().len(), 2, "what is below leaves");
+    s.pass((BACK, Server), ONE, up, OK);
+    s.send(ONE, one, Server, OK);
+    s.send(MAIN, two, Server, OK);
+    let lines = s.settle();
+    assert_eq!(lines[2], "CLIENT GET /long 200 @20", "it was decided when that left");
+    assert_eq!(lines[4], "CLIENT GET /quick 200 @30 < SERVER /long by thread");
+}
+
+#[test]
+fn what_a_process_calls_before_it_serves_anything_is_its_own() {
+    let mut s = Scene::new();
+    for _ in 0..6 {
+        call(&mut s, MAIN, "/health");
+    }
+    let conn = read(&mut s, MAIN, "/order");
+    call(&mut s, MAIN, "/health");
+    call(&mut s, MAIN, "/stock");
+    s.send(MAIN, conn, Server, OK);
+    let calls = brief(&mut s);
+    assert!(calls[..7].iter().all(|line| line == "/health < - "), "{calls:?}");
+    assert!(calls[7].starts_with("/stock < /order "), "{}", calls[7]);
+}
+
+/// A proxy that checks on the path that everybody asks for, as bare as such checks are.
+#[test]
+fn a_check_is_told_from_a_request_that_is_passed_on() {
+    let passed = "GET / HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\nAccept: */*\r\n\r\n";
+    let ask = |s: &mut Scene, request: &str| {
+        let up = s.old(81);
+        s.send(MAIN, up, Client, request);
+        s.recv(MAIN, up, Client, OK);
+    };
+    for check in ["OPTIONS / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"] {
+        let mut s = Scene::new();
+        (0..6).for_each(|_| ask(&mut s, check));
+        for _ in 0..20 {
+            let conn = s.accept(80);
+            s.recv(MAIN, conn, Server, passed);
+            ask(&mut s, check);
+            ask(&mut s, passed);
+            s.send(MAIN, conn, Server, OK);
+        }
+        let mut links = s.settle();
+        links.retain(|line| line.starts_with("CLIENT"));
+        let caused = links.iter().filter(|line| line.contains("< SERVER /")).count();
+        assert_eq!((links.len(), caused), (46, 20), "{check}");
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_long_is_not_the_cause_of_what_other_threads_do() {
+    let mut s = Scene::new();
+    read(&mut s, MAIN, "/poll-for-news");
+    s.wait(20_000);
+    for _ in 0..50 {
+        call(&mut s, Thread(20, 30), "/refresh");
+    }
+    assert!(brief(&mut s).iter().all(|line| line == "/refresh < - "));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::tokens::Token;
 use rustc_hash::FxHashMap;
 
-/// Most kinds of call that are known; past it all are forgotten.
+/// Most kinds of call that are known; past it only those are kept that were made while no request was open.
 const MAX_KINDS: usize = 256;
 /// A kind of call that was never made while no request was open is rarely made so.
 const SELDOM: (f64, f64) = (0.1, 20.0);
@@ -21,15 +21,15 @@ struct Counts {
     caused: u32,
 }
 
-/// What is called, whatever the ids in it: calls with the same common words are of one kind.
+/// What is called, whatever the ids in it: calls of the same form with the same common words are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(u64);
 
 impl Kind {
-    /// The kind of a call with these words.
-    pub fn of(words: &[Token]) -> Self {
+    /// The kind of a call of this form with these words.
+    pub fn of(form: u64, words: &[Token]) -> Self {
         let common = words.iter().filter(|token| !token.is_rare());
-        Self(common.fold(0, |kind, token| kind ^ token.hash))
+        Self(common.fold(form, |kind, token| kind ^ token.hash))
     }
 }
 
@@ -55,7 +55,10 @@ impl Background {
 
     fn counts(&mut self, kind: Kind) -> &mut Counts {
         if self.0.len() >= MAX_KINDS && !self.0.contains_key(&kind.0) {
-            self.0.clear();
+            self.0.retain(|_, counts| counts.alone > 0);
+            if self.0.len() >= MAX_KINDS {
+                self.0.clear();
+            }
         }
         self.0.entry(kind.0).or_default()
     }
@@ -68,14 +71,18 @@ mod tests {
     #[test]
     fn what_is_called_without_a_request_is_likely_to_be_called_so_again() {
         let word = |hash, bits| Token { hash, bits };
-        let kind = Kind::of(&[word(1, 5.0), word(2, 30.0)]);
-        assert_eq!(kind, Kind::of(&[word(1, 5.0), word(3, 30.0)]), "ids do not matter");
+        let kind = Kind::of(0, &[word(1, 5.0), word(2, 30.0)]);
+        assert_eq!(kind, Kind::of(0, &[word(1, 5.0), word(3, 30.0)]), "ids do not matter");
+        assert_ne!(kind, Kind::of(1, &[word(1, 5.0)]), "the form does");
         let mut background = Background::default();
         assert!(background.probability(kind) < 0.05);
         (0..100).for_each(|_| background.alone(kind));
         assert!(background.probability(kind) > 0.7);
         (0..1000).for_each(|_| background.caused(kind));
         assert!(background.probability(kind) < 0.2);
-        assert!(background.probability(Kind::of(&[word(9, 5.0)])) < 0.05);
+        assert!(background.probability(Kind::of(0, &[word(9, 5.0)])) < 0.05);
+        (0..3 * MAX_KINDS as u64).for_each(|form| background.caused(Kind::of(form, &[])));
+        assert!(background.0.len() <= MAX_KINDS);
+        assert!(background.probability(kind) > 0.05, "what is called alone is not forgotten for what is not");
     }
 }

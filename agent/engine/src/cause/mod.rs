@@ -34,9 +34,9 @@ pub use habits::Clue;
 use crate::{
     Budget, Time,
     graph::{Graph, Node, NodeId},
-    http1::Head,
+    http1::{Head, Start},
 };
-use background::Kind;
+use background::{Background, Kind};
 use deciding::{decided, introduce, learn, link, resolve};
 use rustc_hash::FxHashMap;
 use threads::{Next, Threads};
@@ -51,6 +51,15 @@ const MAX_WORKLOADS: usize = 1024;
 /// Most bytes of the words of all open requests: those of some thousand with many fields. A request that finds no
 /// room is known by its threads only.
 const MAX_WORDS: usize = 16 << 20;
+
+/// Most processes of which it is kept what they called before they served anything: more than begin on a node in
+/// a while. Past it all are forgotten.
+const MAX_EARLY: usize = 1024;
+/// So many calls of each are looked at: who checks on others shows it in a few, and who never serves costs no more.
+const EARLY_CALLS: u32 = 64;
+/// A request that is open for so long waits for something else: others of its process do not make calls for it because no
+/// other is open.
+const MAX_ONLY_NS: u64 = 10_000_000_000;
 
 /// A fork so long after its thread has read something was brought about by something else: a timer, an answer.
 const AT_ONCE_MS: u64 = 50;
@@ -77,6 +86,17 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// What is said besides the words: the method, and which fields there are, by their number and length. Who passes a
+    /// request on says more than who asks of itself.
+    fn form(self) -> u64 {
+        let Self::Request(head) = self else { return 0 };
+        let method = match head.start() {
+            Start::Request { method, .. } => method.bytes().fold(0, |form, byte| form << 8 ^ u64::from(byte)),
+            Start::Response { .. } => 0,
+        };
+        head.iter().fold(method, |form, (name, _)| form.wrapping_add(1 << 32 | name.len() as u64))
+    }
+
     /// What is known beforehand of who shares them.
     fn known(self) -> &'a [(NodeId, f64)] {
         match self {
@@ -92,6 +112,8 @@ pub struct Causes {
     /// What the threads did last.
     pub threads: Threads,
     workloads: FxHashMap<u32, Workload>,
+    /// What processes have called that have served nothing so far, and how often.
+    early: FxHashMap<u32, (u32, Background)>,
     /// Bytes of the words of all open requests.
     words: Budget,
     /// Processes of which the wake-ups of threads are of interest.
@@ -105,6 +127,7 @@ impl Default for Causes {
         Self {
             threads: Threads::default(),
             workloads: FxHashMap::default(),
+            early: FxHashMap::default(),
             words: Budget::new(MAX_WORDS),
             watch: Vec::new(),
             undecided: 0,
@@ -128,7 +151,12 @@ impl Causes {
             }
         }
         self.threads.reads(tid, node, behind);
-        self.workloads.entry(pid).or_default().begin(node, tid);
+        let known = self.early.remove(&pid);
+        let workload = self.workloads.entry(pid).or_default();
+        if let Some((_, background)) = known {
+            workload.background = background;
+        }
+        workload.begin(node, tid);
     }
 
     /// A request was answered, or nobody waits for that any more.
@@ -149,6 +177,7 @@ impl Causes {
 
     /// A process ended: what it had open ends when its connections do.
     pub fn forget(&mut self, pid: u32) {
+        self.early.remove(&pid);
         if let Some(workload) = self.workloads.get_mut(&pid) {
             workload.ended = true;
             if workload.len() == 0 {
@@ -182,7 +211,9 @@ impl Causes {
         // Where each thread works on what it has read, another one's request is none of its business.
         let minds_its_own =
             workload.habits.reliability(Clue::OwnThread) > SEQUENTIAL && self.threads.reads_requests(tid);
-        let sole = workload.sole().filter(|request| !minds_its_own || workload.reader(*request) == Some(tid));
+        let own = |request: NodeId| workload.reader(request) == Some(tid);
+        let fresh = |request| graph.times(request).is_none_or(|times| at.since(times.start) <= MAX_ONLY_NS);
+        let sole = workload.sole().filter(|request| own(*request) || !minds_its_own && fresh(*request));
         Some(Evidence {
             pid,
             tid,
@@ -244,8 +275,17 @@ impl Causes {
 
     /// A process that has no request open calls another server.
     pub fn background(&mut self, pid: u32, words: Words<'_>) {
+        let kind = || Kind::of(words.form(), &words.tokens());
         if let Some(workload) = self.workloads.get_mut(&pid) {
-            workload.background.alone(Kind::of(&words.tokens()));
+            return workload.background.alone(kind());
+        }
+        if self.early.len() >= MAX_EARLY && !self.early.contains_key(&pid) {
+            self.early.clear();
+        }
+        let (calls, background) = self.early.entry(pid).or_default();
+        if *calls < EARLY_CALLS {
+            *calls += 1;
+            background.alone(kind());
         }
     }
 
@@ -259,7 +299,7 @@ impl Causes {
     ) -> Cause {
         let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
         let (tid, tokens) = (evidence.tid, words.tokens());
-        let kind = Kind::of(&tokens);
+        let kind = Kind::of(words.form(), &tokens);
         evidence.background = workload.background.probability(kind);
         if workload.len() > 1 {
             let request = |node| graph.get(node).and_then(Node::exchange);
