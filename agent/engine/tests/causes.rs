@@ -265,6 +265,26 @@ fn a_thread_that_was_begun_for_a_request() {
     assert_eq!(brief(&mut s), ["/x < /bb thread", "/y < /bb thread"]);
 }
 
+/// Tasks that any thread goes on with: what a thread does next says nothing of what it did, nor whom it wakes.
+#[test]
+fn where_work_goes_from_thread_to_thread_no_thread_speaks_for_it() {
+    const OTHER: Thread = Thread(20, 23);
+    let mut s = Scene::new();
+    for _ in 0..20 {
+        let conn = read(&mut s, ONE, "/aa");
+        s.send(TWO, conn, Server, OK);
+    }
+    for _ in 0..20 {
+        let conns = [read(&mut s, ONE, "/aa"), read(&mut s, TWO, "/bb")];
+        call(&mut s, OTHER, "/x");
+        s.wake(OTHER, TWO, 0x2000);
+        s.send(OTHER, conns[1], Server, OK);
+        s.send(TWO, conns[0], Server, OK);
+    }
+    assert_eq!(brief(&mut s), ["/x < - "; 20]);
+    assert!(!s.outputs.contains(&tracer_engine::Output::WatchThreads(20)), "it would be for nothing");
+}
+
 #[test]
 fn the_only_open_request() {
     let mut s = Scene::new();

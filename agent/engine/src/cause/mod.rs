@@ -327,7 +327,11 @@ impl Causes {
             None => {
                 let handed =
                     matches!(evidence.thread, None | Some((_, Clue::Handed | Clue::Begun | Clue::Woken)));
-                if handed && evidence.open > 1 && !std::mem::replace(&mut workload.watched, true) {
+                if handed
+                    && evidence.open > 1
+                    && !workload.moves()
+                    && !std::mem::replace(&mut workload.watched, true)
+                {
                     self.watch.push(evidence.pid);
                 }
                 Cause::Open(Box::new(evidence))
@@ -351,7 +355,8 @@ impl Causes {
     /// A thread woke another one of its process: it hands work to it, or hands it back.
     pub fn woke(&mut self, wake: &Wake, graph: &mut Graph) {
         let (waker, woken) = (wake.header.tid, wake.woken_tid);
-        let Some(workload) = self.workloads.get_mut(&wake.header.pid) else { return };
+        let workload = self.workloads.get_mut(&wake.header.pid);
+        let Some(workload) = workload.filter(|workload| !workload.moves()) else { return };
         let own = self.threads.own([waker, woken]);
         match own {
             [Some(one), Some(other)] if one != other => workload.places.met(wake.futex, woken),
@@ -367,7 +372,7 @@ impl Causes {
 
     /// A thread begins to answer a request: that tells of the calls whose answers it read before.
     pub fn answer(&mut self, tid: u32, request: NodeId, now: Time, graph: &mut Graph) {
-        let mut children = Vec::new();
+        let (mut children, mut moves) = (Vec::new(), false);
         // Who answers what it has read itself works on one request at a time; who is handed it does not.
         if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid)) {
             workload.answer(request);
@@ -375,8 +380,9 @@ impl Causes {
             if let Some(reader) = workload.reader(request).filter(|tid| !self.threads.multiplexes(*tid)) {
                 workload.habits.learn(Clue::OwnThread, reader == tid);
             }
+            moves = workload.moves();
         }
-        for next in self.threads.answers(tid, request) {
+        for next in self.threads.answers(tid, request, moves) {
             self.follows(next, request, graph);
         }
         for (call, _) in children.into_iter().filter(|(_, at)| now.since(*at) <= REAPED_MS * 1_000_000) {

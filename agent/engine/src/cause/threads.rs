@@ -126,11 +126,12 @@ impl Threads {
         thread.answered.push(call);
     }
 
-    /// The thread answers a request: tells what that says of the calls before.
-    pub fn answers(&mut self, tid: u32, request: NodeId) -> Vec<Next> {
+    /// The thread answers a request: tells what that says of the calls before. `moves` says whether work goes from thread
+    /// to thread in its process, so that no thread has a request of its own.
+    pub fn answers(&mut self, tid: u32, request: NodeId, moves: bool) -> Vec<Next> {
         let Some(thread) = self.known.get_mut(&tid) else { return Vec::new() };
         let last = thread.activity.filter(|_| !thread.interrupted).map(|(node, _)| node);
-        let multiplexes = thread.multiplexes;
+        let multiplexes = thread.multiplexes || moves;
         thread.interrupted = thread.activity.is_none_or(|(node, _)| node != request);
         let clue = |call| match multiplexes {
             false => Clue::OwnAnswer,
