@@ -184,6 +184,11 @@ impl Tasks {
         self.processes.get(&pid)?.stamp
     }
 
+    /// Names a process with all others of the same image and arguments: the workers of one server.
+    pub fn family(&self, pid: u32) -> u64 {
+        self.stamp(pid).map_or(pid.into(), |stamp| stamp.itself ^ stamp.file.rotate_left(32))
+    }
+
     /// What a process was forked for.
     pub fn origin(&self, pid: u32) -> Origin {
         self.processes.get(&pid).map_or(Origin::Nothing, |process| process.origin.clone())

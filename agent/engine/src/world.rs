@@ -315,7 +315,7 @@ impl World {
             self.net.contents.ended(node, self.now);
             self.tasks.has_served(pid, node, end);
             if let Some(exchange) = self.graph.get(node).and_then(Node::exchange) {
-                self.launches.requests.ended(pid, node, exchange);
+                self.launches.requests.ended(self.tasks.family(pid), node, exchange);
             }
         }
         self.graph.end(node, end, self.now);
@@ -433,7 +433,6 @@ impl World {
             self.causes.child_ended(launch, op.time, &self.graph);
         }
         process::exited(self, exit, op);
-        self.launches.requests.gone(op.pid);
         self.causes.forget(op.pid);
         self.ambiguities.forget(op.pid);
         self.hops.exited(op.pid);

@@ -129,7 +129,7 @@ fn what_comes_back_after_a_restart_is_as_if_it_had_gone_on() {
 /// One request that has a shell run something that nobody wrote down as a plain command.
 fn launch(s: &mut Scene, child: u32) {
     let conn = s.accept(80);
-    s.recv(S, conn, Server, &get("/thumb/7"));
+    s.recv(S, conn, Server, &get("/thumb/7?name=a-portrait-of-somebody"));
     s.fork(S, child);
     s.exec(Thread(child, child), &["sh", "-c", "x=$(whoami); echo $x | tee /tmp/log"]);
     s.exit(child, 0);

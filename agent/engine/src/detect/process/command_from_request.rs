@@ -62,7 +62,7 @@ pub enum Part {
 pub fn order(said: &Said, image: &Image) -> Option<Order> {
     let mut ordered = Ordered::of(image);
     said.iter().for_each(|(place, text)| ordered.compare(place, text));
-    ordered.best
+    ordered.decided()
 }
 
 /// An image, and the text that says most of what it runs.
@@ -75,6 +75,8 @@ struct Ordered<'a> {
     text: Option<(Finder<'a>, &'a str, bool)>,
     script: OnceCell<Script>,
     best: Option<Order>,
+    /// Which of its words are values of the request, a bit for each of the first.
+    words: u32,
 }
 
 impl<'a> Ordered<'a> {
@@ -85,11 +87,15 @@ impl<'a> Ordered<'a> {
             let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
             (Finder::new(text.as_bytes()), text, elaborate)
         });
-        Self { image, program, len, text, script: OnceCell::new(), best: None }
+        Self { image, program, len, text, script: OnceCell::new(), best: None, words: 0 }
     }
 
     /// Of several that say the same the shortest: least is around it. A name says less than any order.
     fn compare(&mut self, place: Place, text: &str) {
+        if !place.names() {
+            let all = self.image.args.iter().take(32).enumerate();
+            self.words |= all.filter(|(_, word)| *word == text).fold(0, |bits, (n, _)| bits | 1 << n);
+        }
         if text.len() < MIN_TEXT {
             return;
         }
@@ -105,6 +111,18 @@ impl<'a> Ordered<'a> {
         {
             self.best = Some(Order { place, part, text: text.to_owned(), bits });
         }
+    }
+
+    /// The order, if it is one. Who types says each word, too.
+    fn decided(mut self) -> Option<Order> {
+        let (name, args) = (self.program.name, self.program.args);
+        let all = self.image.args.len() <= 32 && self.words.count_ones() as usize == self.image.args.len();
+        if let Some(best) = self.best.as_mut().filter(|best| all && !best.is_one())
+            && is_typed(name, args)
+        {
+            best.part = Part::Program;
+        }
+        self.best
     }
 
     fn part(&self, place: Place, said: &str) -> Option<Part> {
@@ -129,7 +147,7 @@ impl<'a> Ordered<'a> {
         }
         // A request names a route whatever that does: `/convert` runs `convert`.
         if said == text {
-            return (!place.names() || elaborate).then_some(Part::Whole);
+            return Some(if !place.names() || elaborate { Part::Whole } else { Part::Name });
         }
         if said.len() >= text.len() {
             let found = finder.find(said.as_bytes()).is_some() && stands_in(text, said);
@@ -190,17 +208,23 @@ impl<'a> Ordered<'a> {
     }
 }
 
+/// Whether a program is one that its user chooses by typing it.
+fn is_typed(name: &str, args: &[String]) -> bool {
+    is_reconnaissance(name, args)
+        || is_intrusion(name, args)
+        || SESSION.contains(&name)
+        || SHELLS.contains(&name)
+}
+
 /// What a text says that is the program of a command with these words. `?tool=convert` chooses among the programs of
-/// an application, which gives it arguments; all of a command, a place in the file system, or a program that no
-/// application has, is chosen by nobody else. Fields of every request have such names, too (`Accept-Encoding: gzip`);
+/// an application, which gives it arguments; all of a command, or a place in the file system, is chosen by nobody else.
+/// Fields of every request have such names, too (`Accept-Encoding: gzip`);
 /// `alone` says that no other command stands beside it, and that it is none of these.
 fn named(said: &str, words: &[String], alone: bool) -> Part {
     let args = words.get(1..).unwrap_or_default();
     match said {
         _ if args.is_empty() && alone => Part::Whole,
         _ if said.contains(|c: char| c == '/' || c.is_whitespace()) => Part::Program,
-        _ if is_reconnaissance(said, args) || is_intrusion(said, args) => Part::Program,
-        _ if SESSION.contains(&said) || SHELLS.contains(&said) => Part::Program,
         _ => Part::Name,
     }
 }
@@ -288,7 +312,7 @@ mod tests {
     fn order(said: &[(Place, &str)], image: &Image) -> Option<Order> {
         let mut ordered = Ordered::of(image);
         said.iter().for_each(|(place, text)| ordered.compare(*place, text));
-        ordered.best
+        ordered.decided()
     }
 
     #[test]
@@ -310,10 +334,9 @@ mod tests {
             (&["sh", "-c", "id; uname -a"], Place::Content, "x id; uname -a x", Part::Within),
             (&["sh", "-c", "ping -c1 127.0.0.1; id"], Place::Query, "127.0.0.1; id", Part::Joint),
             (&["sh", "-c", "ping -c1 \"$(id)\""], Place::Query, "$(id)", Part::Joint),
-            (&["sh", "-c", "ls /tmp && whoami"], Place::Query, "whoami", Part::Program),
             (&["sh", "-c", "nice id -u"], Place::Query, "nice id", Part::Program),
             (&["python3", "-c", "import os"], Place::Content, "import os", Part::Whole),
-            (&["sh", "-c", "ls /srv 2>&1"], Place::Query, "ls", Part::Program),
+            (&["sh", "-c", "ls 2>&1"], Place::Query, "ls", Part::Whole),
             (&["sh", "-c", "uptime 2>&1"], Place::Query, "uptime", Part::Whole),
             (&["sh", "-c", "ping -c1 x |id"], Place::Query, "|id", Part::Joint),
             (&["sh", "-c", "convert $(id) x"], Place::Query, "$(id)", Part::Joint),
@@ -322,8 +345,6 @@ mod tests {
             (&["touch", "x"], Place::Query, "-exec touch x ;", Part::Within),
             (&["id"], Place::Query, "id", Part::Whole),
             (&["uptime"], Place::Query, "uptime", Part::Whole),
-            (&["cat", "x"], Place::Query, "cat", Part::Program),
-            (&["nc", "-lp", "1"], Place::Query, "nc", Part::Program),
             (&["/srv/up/x", "-a"], Place::Query, "/srv/up/x", Part::Program),
             (&["ls", "-la", "/"], Place::Query, "ls  -la /", Part::Whole),
             (&["ls", "-la"], Place::Query, "{{popen(['ls', '-la'])}}", Part::Within),
@@ -371,6 +392,9 @@ mod tests {
             (&["sh", "-c", "convert a b | head"], Place::Query, "convert"),
             (&["git", "log", "-n1"], Place::Content, "git"),
             (&["gzip"], Place::Field, "gzip"),
+            (&["sh", "-c", "touch /srv/restart"], Place::Query, "touch"),
+            (&["sh", "-c", "ls /tmp && whoami"], Place::Query, "whoami"),
+            (&["curl", "-s", "http://upstream/"], Place::Query, "curl"),
             (&["sh", "-c", "tar -c x | gzip"], Place::Query, "gzip"),
         ];
         for (args, place, text) in cases {
@@ -379,6 +403,9 @@ mod tests {
             assert_eq!(scene.order.as_ref().map(|order| order.part), Some(Part::Name), "{args:?} {text}");
             assert_eq!(scene.judge(judge), None, "{args:?} {text}");
         }
+        let image = scene(&["cat", "/etc/issue"]).image;
+        let both = [(Place::Query, "cat"), (Place::Query, "/etc/issue")];
+        assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Program), "each word");
         let image = scene(&["sh", "-c", "convert a; id"]).image;
         let both = [(Place::Query, "convert"), (Place::Query, "; id")];
         assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Joint), "an order says more");

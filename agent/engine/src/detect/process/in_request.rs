@@ -1,6 +1,10 @@
 //! `process.in_request`: a request makes a server launch a program for the first time.
 
-use super::launched::{Below, Hit, Launched, When};
+use super::{
+    launched::{Below, Hit, Launched, When},
+    names::SESSION,
+    orders::Grade,
+};
 use crate::{Confidence, Severity, detect::Seen};
 
 /// Judges a launch.
@@ -9,12 +13,16 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.seen == Seen::Known || launched.below == Below::Same && !launched.has_become() {
         return None;
     }
-    let near = |(grade, why)| launched.is_near(grade).then_some(why);
-    let (severity, why) = match launched.is_intruders().and_then(near) {
-        Some(why) => (Severity::High, format!("; {why}")),
-        None if launched.has_become() => (Severity::High, "; the server itself became it".to_owned()),
-        None => (Severity::Low, String::new()),
-    };
+    let typed = SESSION.contains(&launched.program.name) && launched.is_near(Grade::Anyones);
+    let (severity, why) =
+        match launched.is_intruders().and_then(|(grade, why)| launched.blames(grade).then_some(why)) {
+            None if typed && launched.could_be_hidden() => {
+                (Severity::High, "; its request says what cannot be read, and nothing of this".to_owned())
+            }
+            Some(why) => (Severity::High, format!("; {why}")),
+            None if launched.has_become() => (Severity::High, "; the server itself became it".to_owned()),
+            None => (Severity::Low, String::new()),
+        };
     Some(Hit {
         rule: "process.in_request",
         severity,
@@ -55,6 +63,11 @@ mod tests {
     fn cases() {
         use Severity::{High, Low};
         let cases = [
+            (scene(&["id"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(0))), Some(Low)),
+            (scene(&["id"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(9))), Some(High)),
+            (scene(&["/dev/shm/x"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(0))), Some(High)),
+            (scene(&["ls", "-la", "/"]).with(|l| l.room.opaque = 24), Some(High)),
+            (scene(&["ls", "-la", "/"]), Some(Low)),
             (scene(&["id"]), Some(High)),
             (scene(&["uname", "-a"]), Some(High)),
             (scene(&["id"]).with(|l| l.below = Below::Deeper { ordered: true }), Some(High)),

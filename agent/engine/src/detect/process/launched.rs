@@ -27,6 +27,26 @@ pub enum When {
     Idle(Option<u64>),
 }
 
+/// Bytes of the longest value in requests that may say what cannot be read; nothing of requests that are not known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    /// Of those that it may be for.
+    pub open: Option<usize>,
+    /// Of those that the server read before.
+    pub before: Option<usize>,
+    /// The same of values that cannot be read, in those that it may be for.
+    pub opaque: usize,
+}
+
+impl Room {
+    /// Whether so many bytes have room for an order of `len`. Code and long lines may have been packed.
+    fn holds(room: usize, len: usize) -> bool {
+        const SHORTEST: usize = 2;
+        const PLAIN: usize = 16;
+        room >= (len / 2).max(len.min(PLAIN)).max(SHORTEST)
+    }
+}
+
 /// A launch.
 #[derive(Clone, Debug)]
 pub struct Launched<'a> {
@@ -54,9 +74,8 @@ pub struct Launched<'a> {
     pub when: When,
     /// How a request says the same.
     pub order: Option<&'a Order>,
-    /// Bytes of the longest value that says what cannot be read, in the requests that may have told the server to
-    /// launch it; nothing when these are not known.
-    pub room: Option<usize>,
+    /// What the requests had room for that may have told the server to launch it.
+    pub room: Room,
     /// Whether its service usually launches it for that route.
     pub seen: Seen,
     /// Whether a thread forked it that is older than the first request, and reads none: a timer's.
@@ -119,17 +138,41 @@ impl Launched<'_> {
         self.program.takes_orders() && !self.is_helper()
     }
 
-    /// Whether a request may have said, in a way that cannot be read, an order of so many bytes: one that had no room
-    /// for it has not. Code and long lines may have been packed.
-    pub fn could_be_told(&self, len: usize) -> bool {
-        const SHORTEST: usize = 2;
-        self.room.is_none_or(|room| room >= (len / 2).max(len.min(16)).max(SHORTEST))
+    /// Whether a request that it may be for had room to say all of it: one that had none has not.
+    pub fn could_be_told(&self) -> bool {
+        self.room.open.is_none_or(|room| Room::holds(room, self.len()))
+    }
+
+    /// Whether that, or one before, had: it may be what someone left in the server, for anyone to ask for.
+    pub fn could_be_left(&self) -> bool {
+        let named = self.order.is_some_and(|order| order.text.len() >= self.len());
+        named || self.could_be_told() || self.room.before.is_none_or(|room| Room::holds(room, self.len()))
+    }
+
+    /// Whether a request that it may be for says what cannot be read, and had room there to say all of it.
+    pub fn could_be_hidden(&self) -> bool {
+        self.order.is_none() && Room::holds(self.room.opaque, self.len())
+    }
+
+    /// Bytes of what it was told to run.
+    fn len(&self) -> usize {
+        let words = || self.image.args.iter().map(|arg| arg.len() + 1).sum::<usize>().saturating_sub(1);
+        match self.program.text() {
+            Some(text) => text.len(),
+            None if self.program.takes_orders() => 0,
+            None => words(),
+        }
     }
 
     /// Whether it was launched at the will of whoever speaks to the server: what a program of the application runs by
     /// itself, no request told it to; nor a timer that is older than the first request, unless that lets someone in.
     pub fn is_near(&self, grade: Grade) -> bool {
         self.below != Below::Deeper { ordered: false } && (!self.timer || grade == Grade::Enters)
+    }
+
+    /// Whether what only an intruder runs says that there is one.
+    pub fn blames(&self, grade: Grade) -> bool {
+        self.is_near(grade) && (grade == Grade::Enters || self.could_be_left())
     }
 
     /// Why nobody but an intruder runs it, whatever told it to.
@@ -314,7 +357,7 @@ pub mod tests {
                 below: Below::Child,
                 when: When::InFlight(1),
                 order: self.order.as_ref(),
-                room: None,
+                room: Room::default(),
                 seen: Seen::Cold,
                 timer: false,
                 since_start: false,

@@ -39,7 +39,7 @@ use crate::{
 };
 use command_from_request::{Order, order};
 use incident::{Incident, Line, Program as Known};
-use launched::{Below, Hit, Launched, When};
+use launched::{Below, Hit, Launched, Room, When};
 pub use launches::Launches;
 pub use network::{connects, listens};
 use program::Program;
@@ -152,7 +152,7 @@ pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
 
 /// The order of a request that ended before: it was kept for later, or for another request.
 fn said_before(world: &mut World, reader: u32, image: &Image) -> Option<(NodeId, Order)> {
-    let latest: Vec<_> = world.launches.requests.latest(reader).collect();
+    let latest: Vec<_> = world.launches.requests.latest(world.tasks.family(reader)).collect();
     for node in latest {
         let launches = &mut world.launches;
         let Some(exchange) = launches.requests.find(node, &world.graph) else { continue };
@@ -165,19 +165,25 @@ fn said_before(world: &mut World, reader: u32, image: &Image) -> Option<(NodeId,
     None
 }
 
-/// Bytes that the longest value had which may have said what is launched; nothing when not all such requests are known.
-fn room_of(world: &World, incident: &Incident) -> Option<usize> {
+/// What the requests had room for that may have said what is launched.
+fn room(world: &World, incident: &Incident) -> Room {
     let requests = &world.launches.requests;
+    let before = world
+        .tasks
+        .stamp(incident.reader)
+        .map(|_| requests.room(world.tasks.family(incident.reader), &world.graph));
+    let open = incident.candidates.iter().map(|node| requests.get(*node));
     match incident.when {
-        When::Idle(_) => {
-            world.tasks.stamp(incident.reader)?;
-            Some(requests.room(incident.reader, &world.graph))
-        }
-        When::InFlight(_) if incident.candidates.is_empty() => None,
-        When::InFlight(_) => {
-            let rooms = incident.candidates.iter().map(|node| requests.get(*node).map(said::room));
-            rooms.reduce(|most, next| Some(most?.max(next?))).flatten()
-        }
+        When::Idle(_) => Room { open: before, before, opaque: 0 },
+        When::InFlight(_) => Room {
+            open: open
+                .clone()
+                .map(|request| request.map(said::room))
+                .reduce(|most, next| Some(most?.max(next?)))
+                .flatten(),
+            before,
+            opaque: open.flatten().map(said::opaque).max().unwrap_or_default(),
+        },
     }
 }
 
@@ -228,7 +234,7 @@ pub fn executed(
     let said = order.as_ref().map(|(node, _)| *node);
     let request = said.filter(|said| incident.candidates.contains(said)).or(sole).or(said);
     let timer = incident.timer;
-    let room = world.launches.incidents.get(&id).and_then(|incident| room_of(world, incident));
+    let room = world.launches.incidents.get(&id).map(|incident| room(world, incident)).unwrap_or_default();
     let route = request.map(|node| world.launches.requests.route(node)).unwrap_or_default();
     let service = world.service(reader);
     let server = world.tasks.resource(reader, &world.config);

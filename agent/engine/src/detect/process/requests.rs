@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 const MAX_REQUESTS: usize = 1024;
 /// Most bytes of them; past it only their begin is kept.
 const MAX_BYTES: usize = 8 << 20;
-/// Requests of one server that have ended, and may have said what it launches later: the latest. What a request leaves
+/// Requests of one server, all its workers, that have ended, and may have said what it launches later: the latest. What a request leaves
 /// for later is mostly done in moments; who is so busy that it is not was told by many.
 const MAX_ENDED: usize = 16;
 /// Most servers of which they are kept; past it all are forgotten.
@@ -27,7 +27,7 @@ pub struct Requests {
     known: FxHashMap<NodeId, Body>,
     order: VecDeque<NodeId>,
     held: Budget,
-    servers: FxHashMap<u32, Ended>,
+    servers: FxHashMap<u64, Ended>,
     /// Those that ended; nothing of one whose span has not left yet.
     ended: FxHashMap<NodeId, Option<Body>>,
 }
@@ -76,12 +76,12 @@ impl Requests {
     }
 
     /// A request that a server has read ended.
-    pub fn ended(&mut self, server: u32, node: NodeId, exchange: &Exchange) {
+    pub fn ended(&mut self, server: u64, node: NodeId, exchange: &Exchange) {
         if !exchange.target().contains(&b'?') && exchange.content.is_empty() {
             return;
         }
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
-            self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|pid| self.gone(pid));
+            self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|server| self.gone(server));
         }
         let ended = self.servers.entry(server).or_default();
         ended.latest.push_back(node);
@@ -102,8 +102,8 @@ impl Requests {
         }
     }
 
-    /// The server is no more.
-    pub fn gone(&mut self, server: u32) {
+    /// What a server read is forgotten.
+    fn gone(&mut self, server: u64) {
         let ended = self.servers.remove(&server).unwrap_or_default();
         ended.latest.into_iter().for_each(|node| drop(self.drop_ended(node)));
     }
@@ -115,12 +115,12 @@ impl Requests {
     }
 
     /// Requests that ended and may have said something, the latest first.
-    pub fn latest(&self, server: u32) -> impl Iterator<Item = NodeId> {
+    pub fn latest(&self, server: u64) -> impl Iterator<Item = NodeId> {
         self.servers.get(&server).into_iter().flat_map(|ended| ended.latest.iter().rev().copied())
     }
 
     /// The most room that a request had which has ended.
-    pub fn room(&self, server: u32, graph: &Graph) -> usize {
+    pub fn room(&self, server: u64, graph: &Graph) -> usize {
         let before = self.servers.get(&server).map_or(0, |ended| ended.room);
         self.latest(server).filter_map(|node| self.find(node, graph)).map(room).fold(before, usize::max)
     }

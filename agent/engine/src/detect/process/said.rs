@@ -6,7 +6,7 @@ use crate::{
     graph::NodeId,
     http1::{Head, Start},
 };
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 /// Most bytes of the texts of one request: whatever stands in it in plain, and what that decodes to a few times over,
 /// when its head and the kept begin of its content are as long as they may be. No number of parameters hides another.
@@ -62,6 +62,37 @@ const EVERYONES: &[&str] = &[
     "x-requested-with",
 ];
 
+/// Longest order that is taken for one when it cannot be read.
+const MAX_ORDER: usize = 4096;
+/// What files begin with, and where: images, sounds, films, documents, archives, programs.
+const FORMATS: &[(usize, &[u8])] = &[
+    (0, b"\x89PNG"),
+    (0, b"\xff\xd8\xff"),
+    (0, b"GIF8"),
+    (0, b"BM"),
+    (0, b"II*\0"),
+    (0, b"MM\0*"),
+    (0, b"\0\0\x01\0"),
+    (0, b"RIFF"),
+    (0, b"OggS"),
+    (0, b"ID3"),
+    (0, b"fLaC"),
+    (4, b"ftyp"),
+    (0, b"\x1aE\xdf\xa3"),
+    (0, b"%PDF"),
+    (0, b"\xd0\xcf\x11\xe0"),
+    (0, b"wOF"),
+    (0, b"PK\x03\x04"),
+    (0, b"\x1f\x8b"),
+    (0, b"BZh"),
+    (0, b"\xfd7zXZ"),
+    (0, b"7z\xbc\xaf"),
+    (0, b"\x28\xb5\x2f\xfd"),
+    (0, b"\x7fELF"),
+    (0, b"SQLite format"),
+    (0, b"\0asm"),
+];
+
 /// Where in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -101,44 +132,88 @@ impl Place {
 /// Bytes of the longest value of a request that could say what cannot be read in it: an order that is encrypted, or
 /// put together. The path, numbers and what every client says are none: a request always has these.
 pub fn room(exchange: &Exchange) -> usize {
+    let number = |value: &[u8]| value.iter().all(|b| b.is_ascii_digit() || b".,:-+".contains(b));
     let mut longest = 0;
-    let mut value = |value: &[u8]| {
-        if !value.iter().all(|b| b.is_ascii_digit() || b".,:-+".contains(b)) {
-            longest = longest.max(value.len());
-        }
-    };
-    let mut pairs = |pairs: &[u8], end: u8| {
-        for pair in pairs.split(|b| *b == end) {
-            // Base64 is padded at its end.
-            let padding = pair.iter().rev().take_while(|b| **b == b'=').count();
-            let begin = pair[..pair.len() - padding].iter().position(|b| *b == b'=').map_or(0, |at| at + 1);
-            value(pair[begin..].trim_ascii());
-        }
-    };
+    let mut value = |value: &[u8]| longest = longest.max(if number(value) { 0 } else { value.len() });
     let target = exchange.target();
     if let Some(at) = target.iter().position(|b| *b == b'?') {
-        pairs(&target[at + 1..], b'&');
+        values(&target[at + 1..], b'&', &mut value);
     }
     let is_fetch = |name: &[u8]| name.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case(b"sec-"));
     let known = |name: &[u8], list: &[&str]| list.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
     for (name, field) in exchange.request.iter() {
         if name.eq_ignore_ascii_case(b"cookie") {
-            pairs(field, b';');
+            values(field, b';', &mut value);
         } else if !known(name, GENERAL) && !known(name, EVERYONES) && !is_fetch(name) {
-            pairs(field, b'&');
+            value(field);
         }
     }
-    let text = String::from_utf8_lossy(&exchange.content);
-    match exchange.content.first() {
-        Some(b'{' | b'[' | b'"') => strings(&text).iter().for_each(|string| pairs(string.as_bytes(), 0)),
-        Some(b'-') if text.starts_with("--") => text
-            .split("\r\n\r\n")
-            .skip(1)
-            .filter_map(|part| part.split("\r\n--").next())
-            .for_each(|part| pairs(part.as_bytes(), 0)),
-        _ => pairs(&exchange.content, b'&'),
-    }
+    content_values(&exchange.content, &mut value);
     longest
+}
+
+/// The same of a value in the content that is neither text nor of a format that says what it is: as it stands, or in
+/// base64. Orders are short; what is long was uploaded.
+pub fn opaque(exchange: &Exchange) -> usize {
+    let mut longest = 0;
+    content_values(&exchange.content, &mut |value| {
+        let decoded = if is_coded(value) { base64(value) } else { None };
+        let bytes = decoded.as_deref().unwrap_or(value);
+        if bytes.len() <= MAX_ORDER && readable(bytes).is_none() && !is_of_a_format(bytes) {
+            longest = longest.max(bytes.len());
+        }
+    });
+    longest
+}
+
+/// Whether a text is base64, rather than a word: it has letters of both cases, and something else.
+fn is_coded(value: &[u8]) -> bool {
+    const SHORTEST: usize = 16;
+    let other = |b: &u8| b.is_ascii_digit() || b"+/=_-".contains(b);
+    value.len() >= SHORTEST
+        && value.iter().any(u8::is_ascii_uppercase)
+        && value.iter().any(u8::is_ascii_lowercase)
+        && value.iter().any(other)
+}
+
+/// Whether bytes begin as files of a known format do.
+fn is_of_a_format(bytes: &[u8]) -> bool {
+    FORMATS.iter().any(|(at, magic)| bytes.get(*at..).is_some_and(|bytes| bytes.starts_with(magic)))
+}
+
+/// Values between separators, behind their names if they have any.
+fn values(pairs: &[u8], end: u8, value: &mut impl FnMut(&[u8])) {
+    for pair in pairs.split(|b| *b == end) {
+        // Base64 is padded at its end.
+        let padding = pair.iter().rev().take_while(|b| **b == b'=').count();
+        let begin = pair[..pair.len() - padding].iter().position(|b| *b == b'=').map_or(0, |at| at + 1);
+        value(&percent_decoded_if(pair[begin..].trim_ascii()));
+    }
+}
+
+fn percent_decoded_if(value: &[u8]) -> Cow<'_, [u8]> {
+    match value.contains(&b'%') {
+        true => percent_decoded(value).into(),
+        false => value.into(),
+    }
+}
+
+/// Values of a content: the strings of JSON, the parts of a multipart form, the values of another form, or all of it.
+fn content_values(content: &[u8], value: &mut impl FnMut(&[u8])) {
+    match content.first() {
+        Some(b'{' | b'[' | b'"') => {
+            strings(&String::from_utf8_lossy(content)).iter().for_each(|string| value(string.as_bytes()));
+        }
+        Some(b'-') if content.starts_with(b"--") => {
+            let ends = |end: &'static [u8]| memchr::memmem::find_iter(content, end);
+            for begin in ends(b"\r\n\r\n").map(|at| at + 4) {
+                let end = ends(b"\r\n--").find(|end| *end >= begin).unwrap_or(content.len());
+                value(&content[begin..end]);
+            }
+        }
+        _ if readable(content).is_some() => values(content, b'&', value),
+        _ => value(content),
+    }
 }
 
 /// What a request says.
@@ -428,6 +503,31 @@ mod tests {
         ];
         for (target, fields, content, expected) in cases {
             assert_eq!(room(target, fields, content), expected, "{target} {fields} {content}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_a_content() {
+        let opaque = |content: &[u8]| super::opaque(&exchange("POST / HTTP/1.1\r\n\r\n", content));
+        let coded = base64::Engine::encode(
+            &base64::prelude::BASE64_STANDARD,
+            [0x9c, 0x81, 7, 0xfe, 3, 0xb1, 0xe7, 0, 1, 2, 0x88, 0x99],
+        );
+        let (form, json) = (format!("a=1&pass={coded}"), format!("{{\"k\": \"{coded}\"}}"));
+        let cases: &[(&[u8], usize)] = &[
+            (b"\x13\x45\x02\x9e\xf1\x07", 6),
+            (coded.as_bytes(), 12),
+            (form.as_bytes(), 12),
+            (json.as_bytes(), 12),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 0),
+            (b"{\"name\": \"a word and another\", \"id\": 7}", 0),
+            (b"name=responsibilities&x=internationalization", 0),
+            (b"507f1f77bcf86cd799439011", 0),
+            (b"ls -la", 0),
+            (&[0x80; 5000], 0),
+        ];
+        for (content, expected) in cases {
+            assert_eq!(opaque(content), *expected, "{}", String::from_utf8_lossy(content));
         }
     }
 

@@ -61,7 +61,7 @@ mod tests {
             (scene(&["sh", "/srv/cgi/x.sh"]).with(|l| l.flags = exec_flag::CGI), None),
             (scene(&["convert", "a"]), None),
             (scene(&["sh", "-c", "ls -la"]), Some(High)),
-            (scene(&["sh", "-c", "ls -la"]).with(|l| l.room = Some(0)), Some(Medium)),
+            (scene(&["sh", "-c", "ls -la"]).with(|l| l.room.open = Some(0)), Some(Medium)),
             (scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Deeper { ordered: false }), Some(Medium)),
             (scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]), None),
             (

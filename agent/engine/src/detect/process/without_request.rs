@@ -16,7 +16,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         return None;
     }
     let (told, why) = match launched.is_intruders() {
-        Some((grade, why)) if launched.is_near(grade) => (Severity::High, Some(why)),
+        Some((grade, why)) if launched.blames(grade) => (Severity::High, Some(why)),
         Some((_, why)) => (Severity::Medium, Some(why)),
         None => told(launched).map_or((Severity::Medium, None), |(told, why)| (told, Some(why))),
     };
@@ -88,7 +88,7 @@ mod tests {
             (scene(&["id"]).with(|l| (l.when, l.timer) = (When::Idle(None), true)), Some(Medium)),
             (scene(&["/dev/shm/x"]).with(|l| (l.when, l.timer) = (When::Idle(None), true)), Some(High)),
             (
-                scene(&["sh", "-c", "ls"]).with(|l| (l.when, l.room) = (When::Idle(None), Some(0))),
+                scene(&["sh", "-c", "ls"]).with(|l| (l.when, l.room.open) = (When::Idle(None), Some(0))),
                 Some(Medium),
             ),
             (scene(&["sh", "-c", "x"]), None),
