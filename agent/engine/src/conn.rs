@@ -122,6 +122,11 @@ impl Conn {
         self.outbound.is_some()
     }
 
+    /// Whether a request came on it.
+    pub fn has_served(&self) -> bool {
+        self.conversation.has_served()
+    }
+
     /// Whether its end may go unreported: a unix socket's has no hook, and who did not see a connection's
     /// birth may see what is left of a dead one.
     pub fn may_end_silently(&self) -> bool {
@@ -244,7 +249,7 @@ impl Conn {
             direction::SEND => {
                 outbound.sent((data.offset, len), bytes, self.conversation.is_http(), op, world);
             }
-            _ => outbound.received(),
+            _ => outbound.received(self.conversation.is_http(), op, world),
         }
     }
 
@@ -294,6 +299,9 @@ impl Conn {
     /// The process will send nothing more.
     pub fn shut(&mut self, op: Op, world: &mut World) {
         self.shut.get_or_insert(op);
+        if let Some(outbound) = &mut self.outbound {
+            outbound.done(world);
+        }
         self.flush(direction::SEND, world);
         // Not in the thread's own name: a close may come from anywhere.
         self.conversation.ended(direction::SEND, None, op.time, world);

@@ -190,6 +190,11 @@ impl Conversation {
         self.side == Some(Side::Server)
     }
 
+    /// Whether it was accepted, and a request came on it.
+    pub fn has_served(&self) -> bool {
+        self.side == Some(Side::Server) && self.exchanges > 0
+    }
+
     /// Whether it has carried HTTP, and still does.
     pub fn is_http(&self) -> bool {
         self.exchanges > 0 && !self.is_opaque()

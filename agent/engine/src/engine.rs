@@ -153,9 +153,12 @@ impl Engine {
             Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
             Record::Exec(exec, file, args, directory) => {
                 let conn = |descriptor: Descriptor| self.conns.get(&descriptor.sock);
-                let outbound = exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.is_outbound()));
+                let streams = process::Streams {
+                    outbound: exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.is_outbound())),
+                    serving: exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.has_served())),
+                };
                 let image = Image::of(&exec, file, args).within(directory);
-                self.world.executed(&exec, image, outbound, op(&exec.header));
+                self.world.executed(&exec, image, streams, op(&exec.header));
             }
             Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),
         }

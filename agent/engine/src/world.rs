@@ -3,7 +3,12 @@
 use crate::{
     Budget, Config, Output, ProcessFacts, Time, Value,
     cause::{Cause, Causes, Clue, Evidence as Clues, Idle, Link, Method, Origin, Words},
-    detect::{self, Baseline, net::Net, process, smuggling::Ambiguities},
+    detect::{
+        self, Baseline,
+        net::Net,
+        process::{self, Streams},
+        smuggling::Ambiguities,
+    },
     exchange::{Exchange, Problem, Side},
     finding::{Case, Cases, Evidence, Finding, Subject},
     graph::{self, Body, Graph, Node, NodeId},
@@ -369,9 +374,9 @@ impl World {
         self.tasks.forked(fork.child_pid, op.pid, origin);
     }
 
-    /// A process changed its image: below an exchange that is a launch, or the next image of one. `outbound` says
-    /// which of its descriptors 0, 1 and 2 are connections that this side began.
-    pub fn executed(&mut self, exec: &Exec, image: Image, outbound: [bool; 3], op: Op) {
+    /// A process changed its image: below an exchange that is a launch, or the next image of one. `streams` says
+    /// what its descriptors 0, 1 and 2 are.
+    pub fn executed(&mut self, exec: &Exec, image: Image, streams: Streams, op: Op) {
         let origin = match self.tasks.origin(op.pid) {
             Origin::Nothing => self.fork_origin(Op { tid: exec.old_tid, ..op }),
             origin => origin,
@@ -385,7 +390,7 @@ impl World {
             (None, Origin::Nothing) => None,
             (None, origin) => self.launch(origin, image.clone(), op),
         };
-        process::executed(self, exec, &image, outbound, launch, op);
+        process::executed(self, exec, &image, streams, launch, op);
         self.causes.threads.renumber(exec.old_tid, op.pid);
         self.tasks.executed(op.pid, exec, &image, launch);
         if launch.is_some() {

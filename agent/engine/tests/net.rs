@@ -272,6 +272,25 @@ fn one_request_that_turns_to_many() {
 }
 
 #[test]
+fn who_gathers_from_many_that_answer_is_no_fan() {
+    for (asks, fires) in [(get("/health"), 0), ("\x16\x03\x01 hello".into(), 0), ("\n".into(), 1)] {
+        let mut s = Scene::new();
+        let inbound = s.accept(80);
+        s.recv(S, inbound, Server, &get("/all"));
+        let peers: Vec<_> = (9000..9012).map(|port| outbound(&mut s, S, port)).collect();
+        for peer in &peers {
+            s.send(S, *peer, Client, &asks);
+        }
+        for peer in peers {
+            s.recv(S, peer, Client, &answer(200, "ok"));
+            s.shut(S, peer, Client);
+        }
+        s.send(S, inbound, Server, &answer(200, "done"));
+        assert_eq!(findings(&mut s).len(), fires, "{asks:?}");
+    }
+}
+
+#[test]
 fn many_requests_that_each_turn_to_one_are_no_fan() {
     let mut s = Scene::new();
     for port in 9000..9020 {
@@ -291,7 +310,8 @@ fn a_scan_by_what_a_request_launched_is_that_requests() {
     s.fork(S, 40);
     s.exec(Thread(40, 40), &["scan"]);
     for port in 9000..9008 {
-        outbound(&mut s, Thread(40, 40), port);
+        let probe = outbound(&mut s, Thread(40, 40), port);
+        s.shut(Thread(40, 40), probe, Client);
     }
     s.exit(40, 0);
     s.send(S, inbound, Server, &answer(200, "done"));

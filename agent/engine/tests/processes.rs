@@ -271,11 +271,41 @@ fn a_shell_that_connects_itself_and_one_that_listens() {
 fn a_shell_on_pipes_whose_server_has_just_connected() {
     let pipe = Descriptor { mode: 0o010_600, inode: 9, ..Descriptor::default() };
     let given = Exec { descriptors: [pipe; 3], ..Exec::default() };
+    let talk = |before: bool| {
+        let (mut s, _) = server();
+        let connect = |s: &mut Scene| {
+            let there = s.begin_connect(S, 4444);
+            s.established(there, S);
+            there
+        };
+        let early = before.then(|| connect(&mut s));
+        s.fork(S, 40);
+        s.exec_as(given, SHELL, "/bin/sh", &["sh"]);
+        let there = early.unwrap_or_else(|| connect(&mut s));
+        s.send(S, there, Client, "$ ");
+        s.recv(S, there, Client, "id\n");
+        s.send(S, there, Client, "uid=0(root)\n$ ");
+        told(&mut s)
+    };
+    for before in [true, false] {
+        assert_eq!(talk(before), ["process.remote_shell critical probable"], "{before}");
+    }
+
+    // Who has asked a database before is told nothing while the shell runs.
     let (mut s, _) = server();
-    s.begin_connect(S, 4444);
+    let database = s.begin_connect(S, 5432);
+    s.established(database, S);
+    for _ in 0..3 {
+        s.send(S, database, Client, "select x");
+        s.recv(S, database, Client, "row");
+    }
     s.fork(S, 40);
     s.exec_as(given, SHELL, "/bin/sh", &["sh"]);
-    assert_eq!(told(&mut s), ["process.remote_shell critical probable"]);
+    s.exit(40, 0);
+    s.send(S, database, Client, "commit");
+    s.recv(S, database, Client, "done");
+    s.send(S, database, Client, "bye");
+    assert_eq!(told(&mut s), ["process.without_request high probable"]);
 
     // Without the connection it is a shell that no request asked for.
     let (mut s, _) = server();

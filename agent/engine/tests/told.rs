@@ -3,7 +3,7 @@
 mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get};
-use tracer_common::{AF_INET, Descriptor, Exec};
+use tracer_common::{AF_INET, Descriptor, Exec, direction};
 
 const S: Thread = Thread(20, 20);
 
@@ -84,4 +84,87 @@ fn a_program_of_any_name_on_a_connection_to_elsewhere() {
     s.send(S, conn, Server, &answer(200, "ok"));
     s.wait(4_000);
     assert_eq!(s.found()[0].rule, "process.in_request");
+}
+
+/// A frame of a client (RFC 6455, 5.2).
+fn frame(said: &str) -> Vec<u8> {
+    let mask = *b"MASK";
+    let mut frame = vec![0x81, 0x80 | said.len() as u8];
+    frame.extend(mask);
+    frame.extend(said.bytes().enumerate().map(|(n, byte)| byte ^ mask[n % 4]));
+    frame
+}
+
+#[test]
+fn what_is_said_in_a_websocket_is_an_order_like_any_other() {
+    let (mut s, conn) = server(false);
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    s.recv(S, conn, Server, upgrade);
+    let switches = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    s.send(S, conn, Server, switches);
+    s.wait(5_000);
+    for said in ["hello", "{\"run\": \"make -C /srv\"}"] {
+        let bytes = frame(said);
+        s.part(S, conn, Server, direction::RECEIVE, bytes.len(), &bytes);
+    }
+    s.fork(S, 40);
+    s.exec(Thread(40, 40), &["sh", "-c", "make -C /srv"]);
+    s.exit(40, 0);
+    s.wait(4_000);
+    let told: Vec<_> = s.found().iter().map(|finding| (finding.rule, finding.severity.name())).collect();
+    assert_eq!(told, [("process.command_from_request", "critical")]);
+    let path = s.found()[0].attributes.iter().find(|(key, _)| *key == "url.path").cloned();
+    assert_eq!(path, Some(("url.path", tracer_engine::Value::Str("/ws".into()))));
+}
+
+#[test]
+fn what_a_request_left_for_later_is_its_order() {
+    let (mut s, conn) = server(false);
+    s.recv(S, conn, Server, &get("/queue?job=make+-C+%2Fsrv"));
+    s.send(S, conn, Server, &answer(200, "ok"));
+    for ms in [20, 5_000] {
+        s.wait(ms);
+        s.fork(S, 40);
+        s.exec(Thread(40, 40), &["sh", "-c", "make -C /srv"]);
+        s.exit(40, 0);
+    }
+    // Another one asks for what was left.
+    s.recv(S, conn, Server, &get("/run"));
+    s.fork(S, 41);
+    s.exec(Thread(41, 41), &["sh", "-c", "make -C /srv"]);
+    s.exit(41, 0);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    s.wait(4_000);
+    let told: Vec<_> = s.found().iter().map(|finding| (finding.rule, finding.severity.name())).collect();
+    assert_eq!(told, [("process.command_from_request", "critical"); 2], "one of each request");
+    let facts: Vec<_> = s.found()[1].evidence.iter().map(|fact| fact.text.clone()).collect();
+    assert!(
+        facts.iter().any(|fact| fact.starts_with("an earlier request said so: GET /queue?job=")),
+        "{facts:?}"
+    );
+}
+
+#[test]
+fn a_timer_is_older_than_the_first_request() {
+    let told = |late: bool| {
+        let mut s = Scene::new();
+        s.exec(S, &["/srv/shop"]);
+        if !late {
+            s.begin_thread(S, 29);
+        }
+        let conn = s.accept(80);
+        s.recv(S, conn, Server, &get("/first?q=something+to+look+for"));
+        s.send(S, conn, Server, &answer(200, "ok"));
+        if late {
+            s.begin_thread(S, 29);
+        }
+        s.wait(1_000);
+        s.fork(Thread(20, 29), 40);
+        s.exec(Thread(40, 40), &["sh", "-c", "ls /srv; id"]);
+        s.exit(40, 0);
+        s.wait(4_000);
+        s.found().iter().map(|finding| finding.severity.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false), ["medium"]);
+    assert_eq!(told(true), ["high"]);
 }

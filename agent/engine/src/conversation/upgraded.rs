@@ -22,6 +22,8 @@ const MAX_LOOKED_AT: u64 = 64 << 10;
 pub struct Upgraded {
     /// The request that asked for it.
     node: NodeId,
+    /// Who read that.
+    pid: u32,
     frames: Frames,
     looked_at: u64,
     /// Where it came from through a front end, until it is known what is spoken.
@@ -50,8 +52,11 @@ impl Conversation {
             return;
         }
         world.net.contents.describe(node, pid, About::of(exchange));
+        if smuggling::upgrades_to(exchange, b"websocket") {
+            world.launches.requests.upgraded(pid, node, exchange, head);
+        }
         let (passed_on, frames) = (PassedOn::of(node, world), Frames::default());
-        self.upgraded = Some(Box::new(Upgraded { node, frames, looked_at: 0, passed_on, begun: Vec::new() }));
+        self.upgraded = Some(Box::new(Upgraded { node, pid, frames, looked_at: 0, passed_on, begun: Vec::new() }));
     }
 
     /// Whether what the client says is still looked at.
@@ -72,6 +77,7 @@ impl Conversation {
                 upgraded.looked_at += bytes.len() as u64;
                 let payload = upgraded.frames.read(bytes);
                 world.net.contents.add(upgraded.node, op.pid, &payload);
+                world.launches.requests.says(upgraded.node, &payload);
             }
             Moved::Gap(len) => upgraded.frames.pass(len),
             Moved::Jump => upgraded.frames.pass(u64::MAX),
@@ -103,6 +109,7 @@ impl Conversation {
     pub(super) fn close_upgraded(&mut self, world: &mut World) {
         if let Some(upgraded) = self.upgraded.take() {
             world.net.contents.over(upgraded.node, world.now);
+            world.launches.requests.closed(upgraded.pid, upgraded.node);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     detect::{Habit, Seen},
     finding::{Case, Confidence, Severity, Subject},
     graph::NodeId,
-    world::{Op, World},
+    world::World,
 };
 use rustc_hash::FxHashMap;
 use std::{
@@ -43,19 +43,25 @@ impl Fans {
     }
 }
 
-/// A connect begins, for `root`, in a process of the service that `owner` is of.
-pub fn connecting(world: &mut World, peer: &Peer, root: NodeId, owner: u32, op: Op) {
+/// Whether the service that `owner` is of never called a peer.
+pub fn is_new(world: &mut World, peer: &Peer, owner: u32) -> bool {
     let service = world.service(owner);
-    if world.baseline.edge(&service, &peer.name) == Seen::Known {
-        return;
-    }
+    world.baseline.edge(&service, &peer.name) != Seen::Known
+}
+
+/// A new peer was turned to, for `root`, in a process of the service that `owner` is of, and has not answered in HTTP:
+/// who gathers from many does so from those that answer.
+pub fn probed(world: &mut World, peer: &Peer, root: NodeId, owner: u32) {
     let Some(count) = world.net.fans.add(root, &peer.name).filter(|count| *count >= MANY) else { return };
+    let (service, time) = (world.service(owner), world.now);
     let all: Vec<_> = world.net.fans.known[&root].iter().cloned().collect();
     let attributes = super::attributes(world, root, peer, all.iter().map(|peer| Habit::edge(peer)));
     let title = format!("{service} turns to {MANY} or more new peers, {}", super::name(world, root));
+    let fact =
+        |peer: &Arc<str>| (time, format!("connects to {peer}, a new peer, which gave no answer in HTTP"));
     let facts = match count {
-        MANY => all.iter().map(|peer| (op.time, format!("connects to {peer}, a new peer"))).collect(),
-        _ => vec![(op.time, format!("connects to {peer}, a new peer"))],
+        MANY => all.iter().map(fact).collect(),
+        _ => vec![fact(&peer.name)],
     };
     world.raise(Case {
         rule: "net.fanout",
@@ -63,7 +69,7 @@ pub fn connecting(world: &mut World, peer: &Peer, root: NodeId, owner: u32, op: 
         severity: Severity::High,
         confidence: Confidence::Probable,
         title,
-        time: op.time,
+        time,
         pid: owner,
         attributes,
         facts,

@@ -9,7 +9,7 @@ pub mod websocket;
 
 use crate::{
     Value,
-    detect::Habit,
+    detect::{Habit, process},
     exchange::Endpoint,
     graph::{Body, NodeId},
     span,
@@ -77,6 +77,12 @@ pub struct Outbound {
     called: bool,
     /// Whether the peer has said anything, or need not yet: a request is sent.
     heard: bool,
+    /// Whether a message was sent, or a TLS handshake begun.
+    asked: bool,
+    /// Whether the peer has said anything since.
+    answered: bool,
+    /// Whether the peer was new when it was turned to, and no end of that was seen yet.
+    probes: bool,
     relay: Relay,
 }
 
@@ -84,9 +90,8 @@ impl Outbound {
     /// A thread begins to connect to `remote`.
     pub fn connecting(remote: &Endpoint, op: Op, world: &mut World) -> Self {
         let (root, peer) = (world.root(op), Peer::new(remote));
-        if let (Some(root), Some(owner)) = (root, world.owner(op.pid)) {
-            fanout::connecting(world, &peer, root, owner, op);
-        }
+        let owner = root.and_then(|_| world.owner(op.pid));
+        let probes = owner.is_some_and(|owner| fanout::is_new(world, &peer, owner));
         Self {
             pid: op.pid,
             peer,
@@ -96,6 +101,9 @@ impl Outbound {
             place: None,
             called: false,
             heard: false,
+            asked: false,
+            answered: false,
+            probes,
             relay: Relay::default(),
         }
     }
@@ -105,9 +113,13 @@ impl Outbound {
         self.relay.is_open() && world.owner(self.pid).is_some()
     }
 
-    /// Bytes were received.
-    pub fn received(&mut self) {
+    /// Bytes were received; `http` says whether they are of a message.
+    pub fn received(&mut self, http: bool, op: Op, world: &mut World) {
+        if !http && world.launches.may_pump() {
+            process::talks(world, &self.peer.name, true, op);
+        }
         self.heard = true;
+        self.answered |= self.asked;
         self.relay.received();
     }
 
@@ -115,12 +127,17 @@ impl Outbound {
     /// captured. `http` says whether they are a message.
     pub fn sent(&mut self, (place, len): (u64, u64), bytes: &[u8], http: bool, op: Op, world: &mut World) {
         self.heard |= http;
+        // RFC 8446, 5.1: a handshake, in a record of version 3.
+        self.asked |= http || self.sent == 0 && bytes.starts_with(&[22, 3]);
         // What moved unseen counts too.
         let before = self.place.unwrap_or(place);
         let skipped = u64::from((place as u32).wrapping_sub(before as u32));
         let skipped = if skipped > u64::from(u32::MAX / 2) { 0 } else { skipped };
         self.place = Some(place.wrapping_add(len));
         self.sent = self.sent.saturating_add(skipped + len);
+        if !http && world.launches.may_pump() {
+            process::talks(world, &self.peer.name, false, op);
+        }
         let Some(owner) = world.owner(op.pid) else { return };
         if !std::mem::replace(&mut self.called, true) {
             let root = self.root.or_else(|| world.root(op));
@@ -135,13 +152,24 @@ impl Outbound {
         }
     }
 
+    /// This side is done with it: a peer that was asked in HTTP, and answered, was not probed.
+    pub fn done(&mut self, world: &mut World) {
+        if let Some(root) = self.root.filter(|_| std::mem::take(&mut self.probes) && !self.answered)
+            && let Some(owner) = world.owner(self.pid)
+        {
+            fanout::probed(world, &self.peer, root, owner);
+        }
+    }
+
     /// The connection ended; so many bytes were sent and received in all, if that is known.
     pub fn ended(&mut self, total: Option<(u64, u64)>, world: &mut World) {
         if let Some((sent, received)) = total {
             self.sent = self.sent.max(sent);
             // The FIN counts as a byte.
             self.heard |= received > 1;
+            self.answered |= self.asked && received > 1;
         }
+        self.done(world);
         if let Some(owner) = world.owner(self.pid) {
             self.account(self.root, owner, world);
         }

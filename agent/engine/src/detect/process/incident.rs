@@ -103,6 +103,8 @@ pub struct Incident {
     pub when: When,
     /// Whether a thread forked it that is older than the first request, and reads none.
     pub timer: bool,
+    /// The WebSocket that it is for, when there is no request that is open.
+    pub session: Option<NodeId>,
     /// The requests that it may be for, the most likely ones first.
     pub candidates: Vec<NodeId>,
     /// The first launch.
@@ -149,6 +151,7 @@ impl Incident {
             began,
             when,
             timer: false,
+            session: None,
             candidates,
             top: None,
             kind: None,
@@ -227,7 +230,7 @@ pub fn tell(world: &mut World, id: u64) {
     let Some(worst) = incident.worst.clone() else { return };
     let decided = top.and_then(|top| world.graph.cause(top));
     let known = |node: &NodeId| world.launches.requests.get(*node).is_some();
-    let request = decided.filter(known).or(worst.named).filter(known);
+    let request = decided.filter(known).or(worst.named).or(incident.session).filter(known);
     let subject = incident.subject.unwrap_or(match (request, incident.when, top) {
         (Some(request), ..) => Subject::Node(request),
         (None, When::Idle(_), Some(top)) => {

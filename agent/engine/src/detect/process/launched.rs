@@ -27,6 +27,15 @@ pub enum When {
     Idle(Option<u64>),
 }
 
+/// What is known of the connections on descriptors 0, 1 and 2.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Streams {
+    /// Which of them this side began.
+    pub outbound: [bool; 3],
+    /// Which of them it accepted, and a request came on.
+    pub serving: [bool; 3],
+}
+
 /// Bytes of the longest value in requests that may say what cannot be read; nothing of requests that are not known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Room {
@@ -58,8 +67,8 @@ pub struct Launched<'a> {
     pub flags: u32,
     /// Descriptors 0, 1 and 2.
     pub descriptors: [Descriptor; 3],
-    /// Which of them are connections that this side began.
-    pub outbound: [bool; 3],
+    /// Which of them are connections.
+    pub streams: Streams,
     /// What to add to a time to get nanoseconds since the epoch.
     pub boot_to_unix_ns: u64,
     /// Whether the same process had this command line before.
@@ -349,7 +358,7 @@ pub mod tests {
                 program: Program::of(&self.image),
                 flags: 0,
                 descriptors: [null(), pipe(), pipe()],
-                outbound: [false; 3],
+                streams: Streams::default(),
                 boot_to_unix_ns: 1_000_000_000_000,
                 itself: false,
                 server: &self.server,

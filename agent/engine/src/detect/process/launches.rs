@@ -2,6 +2,7 @@
 
 use super::{
     incident::{Incident, Line},
+    network::Pump,
     requests::Requests,
     said::Recent,
 };
@@ -38,6 +39,8 @@ pub struct Launches {
     pub(super) connects: FxHashMap<u32, (Time, String)>,
     /// The last shell on pipes that each of them launched.
     pub(super) fed: FxHashMap<u32, (Time, u64)>,
+    /// Shells on pipes that may be meant for a connection, by server.
+    pub(super) pumps: FxHashMap<u32, Pump>,
     /// What was first launched without a request, by server and program.
     pub(super) series: FxHashMap<(u32, u64), NodeId>,
     pub(super) next: u64,
@@ -57,6 +60,7 @@ impl Default for Launches {
             late: Some(FxHashSet::default()),
             connects: FxHashMap::default(),
             fed: FxHashMap::default(),
+            pumps: FxHashMap::default(),
             series: FxHashMap::default(),
             next: 0,
             forgotten: 0,
@@ -139,6 +143,9 @@ impl Launches {
         let line = self.lines.remove(&pid)?;
         if let Some(incident) = self.incidents.get_mut(&line.incident) {
             incident.alive -= 1;
+            if incident.alive == 0 {
+                self.pumps.remove(&incident.reader);
+            }
             if incident.is_over() {
                 self.incidents.remove(&line.incident);
             }
@@ -178,6 +185,11 @@ impl Launches {
             self.connects.clear();
         }
         self.connects.insert(server, (at, to));
+    }
+
+    /// Whether any shell may be meant for a connection.
+    pub fn may_pump(&self) -> bool {
+        !self.pumps.is_empty()
     }
 
     /// A server launched a shell on pipes.

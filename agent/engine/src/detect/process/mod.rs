@@ -39,9 +39,10 @@ use crate::{
 };
 use command_from_request::{Order, order};
 use incident::{Incident, Line, Program as Known};
+pub use launched::Streams;
 use launched::{Below, Hit, Launched, Room, When};
 pub use launches::Launches;
-pub use network::{connects, listens};
+pub use network::{connects, listens, talks};
 use program::Program;
 use rustc_hash::FxHashSet;
 use tracer_common::{Exec, Exit};
@@ -91,13 +92,19 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
             let open = world.causes.open_requests(evidence.pid).take(MAX_COMPARED);
             let mut candidates: Vec<_> = told.into_iter().chain(evidence.sole).collect();
             candidates.extend(open);
+            candidates.extend(world.launches.requests.sessions(op.pid));
             let mut known = FxHashSet::default();
             candidates.retain(|node| known.insert(*node));
             server = (evidence.pid, evidence.via);
             (When::InFlight(evidence.open.max(1)), candidates)
         }
         Origin::Idle(idle) if idle.pid == op.pid => {
-            (When::Idle(idle.last.map(|(_, at)| op.time.since(at) / 1_000_000)), Vec::new())
+            let sessions: Vec<_> = world.launches.requests.sessions(op.pid).collect();
+            let when = match u32::try_from(sessions.len()) {
+                Ok(0) => When::Idle(idle.last.map(|(_, at)| op.time.since(at) / 1_000_000)),
+                open => When::InFlight(open.unwrap_or(u32::MAX)),
+            };
+            (when, sessions)
         }
         _ => return None,
     };
@@ -112,8 +119,12 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
         && !reads
         && world.tasks.stamp(op.pid).is_some()
         && world.launches.is_older(op.tid);
+    let session = match (origin, &candidates[..]) {
+        (Origin::Idle(_), [session]) => Some(*session),
+        _ => None,
+    };
     let mut incident = Incident::new(server, op.time, when, candidates);
-    incident.timer = timer;
+    (incident.timer, incident.session) = (timer, session);
     Some(world.launches.open(incident))
 }
 
@@ -206,7 +217,7 @@ pub fn executed(
     world: &mut World,
     exec: &Exec,
     image: &Image,
-    outbound: [bool; 3],
+    streams: Streams,
     launch: Option<NodeId>,
     op: Op,
 ) {
@@ -243,7 +254,7 @@ pub fn executed(
         program,
         flags: exec.flags,
         descriptors: exec.descriptors,
-        outbound,
+        streams,
         boot_to_unix_ns: world.config.boot_to_unix_ns,
         itself,
         server: &server.facts,

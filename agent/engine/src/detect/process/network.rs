@@ -6,28 +6,53 @@ use crate::{
     exchange::Endpoints,
     world::{Op, World},
 };
+use std::sync::Arc;
 use tracer_common::Sock;
 
 /// A shell on pipes whose server connected so shortly before is meant for that connection.
 const PUMP_MS: u64 = 5_000;
 
-/// A shell that takes its commands from a pipe, while its server, or a program beside it, has just connected to
-/// someone.
-pub fn pumped(world: &World, reader: u32, id: u64, line: &str, op: Op) -> Option<Hit> {
-    let incident = world.launches.incidents.get(&id)?;
-    let beside = incident.connected.as_ref().map(|to| (to.clone(), "a program beside it"));
-    let by_server = world.launches.connects.get(&reader);
-    let by_server = by_server
-        .filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000)
-        .map(|(_, to)| (to.clone(), "its server"));
-    let (to, whom) = beside.or(by_server)?;
-    Some(on_pipes(line, whom, &to))
+/// A shell that takes its commands from a pipe, of a server that has just connected to someone, or does so now.
+#[derive(Clone, Debug)]
+pub struct Pump {
+    incident: u64,
+    /// Whom it connected to.
+    to: Arc<str>,
+    /// Whether that has said anything since.
+    heard: bool,
+}
+
+/// A shell that takes its commands from a pipe, while a program beside it has just connected to someone. If its server
+/// has, what is said there next tells whether they are meant for each other: who only asked a database is told
+/// nothing while the shell runs.
+pub fn pumped(world: &mut World, reader: u32, id: u64, line: &str, op: Op) -> Option<Hit> {
+    let launches = &mut world.launches;
+    if let Some(to) = &launches.incidents.get(&id)?.connected {
+        return Some(on_pipes(line, "a program beside it", to));
+    }
+    let (at, to) = launches.connects.get(&reader)?;
+    if op.time.since(*at) <= PUMP_MS * 1_000_000 {
+        let pump = Pump { incident: id, to: to.as_str().into(), heard: false };
+        launches.pumps.insert(reader, pump);
+    }
+    None
+}
+
+/// A server has read from, or written to, a peer that speaks no HTTP.
+pub fn talks(world: &mut World, peer: &str, reads: bool, op: Op) {
+    let Some(pump) = world.launches.pumps.get_mut(&op.pid).filter(|pump| *pump.to == *peer) else { return };
+    if reads || !pump.heard {
+        pump.heard |= reads;
+        return;
+    }
+    let Some(Pump { incident, to, .. }) = world.launches.pumps.remove(&op.pid) else { return };
+    told_more(world, incident, Some(on_pipes("a shell", "its server", &to)), op);
 }
 
 fn on_pipes(line: &str, whom: &str, to: &str) -> Hit {
     remote_shell::hit(
         format!("ran `{line}` on pipes while it talks to {to}"),
-        format!("a shell takes its commands from a pipe, and {whom} has connected to {to}"),
+        format!("a shell takes its commands from a pipe, and {whom} talks to {to}"),
         Confidence::Probable,
     )
 }
@@ -60,8 +85,9 @@ fn server_connects(world: &mut World, to: String, op: Op) {
     }
     let launches = &mut world.launches;
     let fed = launches.fed.remove(&op.pid).filter(|(at, _)| op.time.since(*at) <= PUMP_MS * 1_000_000);
-    if let Some((_, id)) = fed {
-        return told_more(world, id, Some(on_pipes("a shell", "its server", &to)), op);
+    if let Some((_, incident)) = fed {
+        let pump = Pump { incident, to: to.as_str().into(), heard: false };
+        launches.pumps.insert(op.pid, pump);
     }
     launches.connected(op.pid, op.time, to);
 }

@@ -1,6 +1,9 @@
 //! `process.remote_shell`: someone elsewhere types into a shell.
 
-use super::launched::{Below, Hit, Launched};
+use super::{
+    launched::{Below, Hit, Launched},
+    program::{Kind, Told},
+};
 use crate::{Confidence, Severity};
 use tracer_common::exec_flag;
 
@@ -12,7 +15,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     }
     let network = launched.network();
     let line = launched.line();
-    let called_home = launched.outbound[0] && launched.outbound[1];
+    let called_home = launched.streams.outbound[0] && launched.streams.outbound[1];
     if !launched.program.interprets() {
         // What it is called says nothing: a shell may have been copied.
         return called_home.then(|| Hit {
@@ -30,6 +33,10 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     // FastCGI gives a program its listener as standard input, and nothing else of the network; some servers give a
     // CGI script the request's own connection (RFC 3875, 6.2 leaves how).
     let script = launched.flags & exec_flag::CGI != 0 && !launched.takes_orders() && !called_home;
+    // Who serves a request may give its connection to what it runs for that, as inetd does; a shell that takes its
+    // commands there takes them from whoever sent it.
+    let reads = matches!(launched.program.kind, Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input));
+    let network: Vec<_> = network.into_iter().filter(|n| reads || !launched.streams.serving[*n]).collect();
     let connected = !script && network.iter().any(|n| *n > 0) || network == [0] && launched.takes_orders();
     let (title, fact) = if connected {
         let which = Launched::standard(&network);
@@ -71,6 +78,7 @@ mod tests {
             scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Same),
             scene(&["sh"]).with(|l| l.below = Below::Same),
             scene(&["sh", "/srv/x.sh"]).with(|l| (l.descriptors, l.flags) = ([inet(); 3], 0)),
+            scene(&["sh", "-i"]).with(|l| (l.descriptors, l.streams.serving) = ([inet(); 3], [true; 3])),
         ];
         for case in cases {
             assert_eq!(case.severity(judge), Some(Severity::Critical), "{:?}", case.image.args);
@@ -79,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_program_under_any_name_that_was_connected_to_elsewhere() {
-        let case =
-            scene(&["/tmp/a/kworker"]).with(|l| (l.descriptors, l.outbound) = ([inet(); 3], [true; 3]));
+        let case = scene(&["/tmp/a/kworker"])
+            .with(|l| (l.descriptors, l.streams.outbound) = ([inet(); 3], [true; 3]));
         assert_eq!(case.severity(judge), Some(Severity::High));
     }
 
@@ -96,8 +104,14 @@ mod tests {
             scene(&["perl", "/srv/x.cgi"]).with(|l| {
                 (l.descriptors, l.flags) = ([null(), inet(), null()], exec_flag::CGI);
             }),
-            scene(&["convert", "a"])
-                .with(|l| (l.descriptors, l.outbound) = ([null(), inet(), null()], [false, true, false])),
+            scene(&["convert", "a"]).with(|l| {
+                (l.descriptors, l.streams.outbound) = ([null(), inet(), null()], [false, true, false])
+            }),
+            // What inetd does.
+            scene(&["sh", "/srv/x.sh"])
+                .with(|l| (l.descriptors, l.streams.serving) = ([inet(); 3], [true; 3])),
+            scene(&["sh", "-c", "date"])
+                .with(|l| (l.descriptors, l.streams.serving) = ([inet(); 3], [true; 3])),
             // A reload in place.
             scene(&["/usr/bin/python3", "/usr/bin/gunicorn", "app:app"]).with(|l| l.below = Below::Same),
             scene(&["python3", "/srv/other.py"]).with(|l| l.below = Below::Same),

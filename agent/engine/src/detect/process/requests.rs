@@ -1,12 +1,13 @@
 //! Requests that may have made a server launch something, as they were: a program may run long after its request's
 //! span has left.
 
-use super::said::room;
+use super::said::{MESSAGE_END, room};
 use crate::{
     Budget,
     budget::Shrink,
-    exchange::{Endpoint, Exchange},
+    exchange::{Endpoint, Exchange, MAX_CONTENT},
     graph::{Body, Graph, Node, NodeId},
+    http1::Head,
 };
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -21,6 +22,10 @@ const MAX_ENDED: usize = 16;
 /// Most servers of which they are kept; past it all are forgotten.
 const MAX_SERVERS: usize = 1024;
 
+/// Most WebSockets of a process that are taken for what it launches, the latest; and most processes, past which all are
+/// forgotten.
+const MAX_SESSIONS: usize = 16;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Requests {
@@ -30,6 +35,8 @@ pub struct Requests {
     servers: FxHashMap<u64, Ended>,
     /// Those that ended; nothing of one whose span has not left yet.
     ended: FxHashMap<NodeId, Option<Body>>,
+    /// Those that became a WebSocket which is still open, by process.
+    sessions: FxHashMap<u32, Vec<NodeId>>,
 }
 
 /// Requests of a server that ended.
@@ -48,6 +55,7 @@ impl Default for Requests {
             held: Budget::new(MAX_BYTES),
             servers: FxHashMap::default(),
             ended: FxHashMap::default(),
+            sessions: FxHashMap::default(),
         }
     }
 }
@@ -61,7 +69,10 @@ impl Requests {
         {
             return;
         }
-        let exchange = exchange.clone();
+        self.put(node, exchange.clone());
+    }
+
+    fn put(&mut self, node: NodeId, exchange: Exchange) {
         if !self.known.contains_key(&node) {
             self.order.push_back(node);
         }
@@ -73,6 +84,46 @@ impl Requests {
         let mut body = Body::Exchange(Box::new(exchange));
         self.held.fit(&mut body);
         self.known.insert(node, body);
+    }
+
+    /// A request becomes a WebSocket: what is launched while that is open may be for it.
+    pub fn upgraded(&mut self, pid: u32, node: NodeId, exchange: &Exchange, head: &Head) {
+        self.put(node, Exchange { response: Some(Box::new(head.clone())), ..exchange.clone() });
+        if self.sessions.len() >= MAX_SERVERS {
+            self.sessions.clear();
+        }
+        let sessions = self.sessions.entry(pid).or_default();
+        sessions.push(node);
+        if sessions.len() > MAX_SESSIONS {
+            sessions.remove(0);
+        }
+    }
+
+    /// A client says something in a WebSocket.
+    pub fn says(&mut self, node: NodeId, message: &[u8]) {
+        let Some(Body::Exchange(exchange)) = self.known.get_mut(&node) else { return };
+        let before = exchange.content.capacity();
+        if exchange.content.len() + message.len() >= MAX_CONTENT {
+            exchange.content.clear();
+        }
+        exchange.content.extend_from_slice(&message[..message.len().min(MAX_CONTENT)]);
+        exchange.content.push(MESSAGE_END);
+        self.held.settle(before, exchange.content.capacity());
+    }
+
+    /// A WebSocket ended.
+    pub fn closed(&mut self, pid: u32, node: NodeId) {
+        if let Some(sessions) = self.sessions.get_mut(&pid) {
+            sessions.retain(|session| *session != node);
+            if sessions.is_empty() {
+                self.sessions.remove(&pid);
+            }
+        }
+    }
+
+    /// The WebSockets that a process has open, the latest first.
+    pub fn sessions(&self, pid: u32) -> impl Iterator<Item = NodeId> {
+        self.sessions.get(&pid).into_iter().flatten().rev().copied()
     }
 
     /// A request that a server has read ended.

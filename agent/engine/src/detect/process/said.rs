@@ -62,6 +62,8 @@ const EVERYONES: &[&str] = &[
     "x-requested-with",
 ];
 
+/// Behind each message of a WebSocket, where they stand one behind the other: a record separator (ISO 646).
+pub const MESSAGE_END: u8 = 0x1e;
 /// Longest order that is taken for one when it cannot be read.
 const MAX_ORDER: usize = 4096;
 /// What files begin with, and where: images, sounds, films, documents, archives, programs.
@@ -148,7 +150,7 @@ pub fn room(exchange: &Exchange) -> usize {
             value(field);
         }
     }
-    content_values(&exchange.content, &mut value);
+    messages(exchange).for_each(|message| content_values(message, &mut value));
     longest
 }
 
@@ -156,7 +158,9 @@ pub fn room(exchange: &Exchange) -> usize {
 /// base64. Orders are short; what is long was uploaded.
 pub fn opaque(exchange: &Exchange) -> usize {
     let mut longest = 0;
-    content_values(&exchange.content, &mut |value| {
+    // What is said in a WebSocket is packed mostly (RFC 7692).
+    let content = if is_upgraded(exchange) { &[] } else { &*exchange.content };
+    content_values(content, &mut |value| {
         let decoded = if is_coded(value) { base64(value) } else { None };
         let bytes = decoded.as_deref().unwrap_or(value);
         if bytes.len() <= MAX_ORDER && readable(bytes).is_none() && !is_of_a_format(bytes) {
@@ -164,6 +168,17 @@ pub fn opaque(exchange: &Exchange) -> usize {
         }
     });
     longest
+}
+
+/// Whether it became a WebSocket.
+fn is_upgraded(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().is_some_and(|head| head.status() == Some(101))
+}
+
+/// Its content, or what was said in the WebSocket that it became.
+fn messages(exchange: &Exchange) -> impl Iterator<Item = &[u8]> {
+    let upgraded = is_upgraded(exchange);
+    exchange.content.split(move |b| upgraded && *b == MESSAGE_END)
 }
 
 /// Whether a text is base64, rather than a word: it has letters of both cases, and something else.
@@ -233,7 +248,7 @@ impl Said {
             texts.target(target);
         }
         texts.fields(&exchange.request);
-        texts.content(&exchange.content);
+        messages(exchange).for_each(|message| texts.content(message));
         texts.said
     }
 
