@@ -6,7 +6,7 @@
 use super::{
     launched::{Below, Hit, Launched},
     names::{SESSION, SHELLS},
-    program::{Kind, Program, Told, is_intrusion, is_reconnaissance},
+    program::{Kind, Program, Told, asks_about_host, is_intrusion, is_reconnaissance},
     said::{Place, Said},
     shell::Script,
 };

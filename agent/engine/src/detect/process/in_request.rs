@@ -63,9 +63,16 @@ mod tests {
     fn cases() {
         use Severity::{High, Low};
         let cases = [
-            (scene(&["id"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(0))), Some(Low)),
-            (scene(&["id"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(9))), Some(High)),
-            (scene(&["/dev/shm/x"]).with(|l| (l.room.open, l.room.before) = (Some(0), Some(0))), Some(High)),
+            (scene(&["uname", "-a"]).with(|l| l.room.open = Some(0)), Some(Low)),
+            (scene(&["uname", "-a"]).with(|l| l.room.open = Some(9)), Some(High)),
+            (
+                scene(&["ss", "-tln"]).with(|l| {
+                    (l.below, l.above, l.room.open) = (Below::Deeper { ordered: true }, 17, Some(9));
+                }),
+                Some(Low),
+            ),
+            (scene(&["id"]).with(|l| l.room.open = Some(0)), Some(High)),
+            (scene(&["/dev/shm/x"]).with(|l| l.room.open = Some(0)), Some(High)),
             (scene(&["ls", "-la", "/"]).with(|l| l.room.opaque = 24), Some(High)),
             (scene(&["ls", "-la", "/"]), Some(Low)),
             (scene(&["id"]), Some(High)),

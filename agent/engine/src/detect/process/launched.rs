@@ -4,7 +4,7 @@ pub use super::below::Below;
 use super::{
     command_from_request::Order,
     orders::Grade,
-    program::{OWN_IMAGE, Program, is_dropped, is_intrusion, is_reconnaissance},
+    program::{OWN_IMAGE, Program, asks_about_host, is_dropped, is_intrusion, is_reconnaissance},
 };
 use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
 use tracer_common::{AF_INET, AF_INET6, Descriptor, exec_flag};
@@ -39,10 +39,8 @@ pub struct Streams {
 /// Bytes of the longest value in requests that may say what cannot be read; nothing of requests that are not known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Room {
-    /// Of those that it may be for.
+    /// Of those that it may be for; when it is for none, of those that the server has read.
     pub open: Option<usize>,
-    /// Of those that the server read before.
-    pub before: Option<usize>,
     /// The same of values that cannot be read, in those that it may be for.
     pub opaque: usize,
 }
@@ -79,6 +77,8 @@ pub struct Launched<'a> {
     pub stamp: Option<Stamp>,
     /// Where it stands.
     pub below: Below,
+    /// Bytes of the arguments of the one that forked it, if that was launched too.
+    pub above: usize,
     /// When it was launched.
     pub when: When,
     /// How a request says the same.
@@ -149,13 +149,8 @@ impl Launched<'_> {
 
     /// Whether a request that it may be for had room to say all of it: one that had none has not.
     pub fn could_be_told(&self) -> bool {
-        self.room.open.is_none_or(|room| Room::holds(room, self.len()))
-    }
-
-    /// Whether that, or one before, had: it may be what someone left in the server, for anyone to ask for.
-    pub fn could_be_left(&self) -> bool {
         let named = self.order.is_some_and(|order| order.text.len() >= self.len());
-        named || self.could_be_told() || self.room.before.is_none_or(|room| Room::holds(room, self.len()))
+        named || self.room.open.is_none_or(|room| Room::holds(room, self.len()))
     }
 
     /// Whether a request that it may be for says what cannot be read, and had room there to say all of it.
@@ -163,8 +158,13 @@ impl Launched<'_> {
         self.order.is_none() && Room::holds(self.room.opaque, self.len())
     }
 
-    /// Bytes of what it was told to run.
+    /// Bytes of what it was told to run; of what tells it, when that was told itself.
     fn len(&self) -> usize {
+        if let Below::Deeper { ordered: true } = self.below
+            && self.above > 0
+        {
+            return self.above;
+        }
         let words = || self.image.args.iter().map(|arg| arg.len() + 1).sum::<usize>().saturating_sub(1);
         match self.program.text() {
             Some(text) => text.len(),
@@ -181,14 +181,16 @@ impl Launched<'_> {
 
     /// Whether what only an intruder runs says that there is one.
     pub fn blames(&self, grade: Grade) -> bool {
-        self.is_near(grade) && (grade == Grade::Enters || self.could_be_left())
+        self.is_near(grade) && (grade > Grade::Anyones || self.could_be_told())
     }
 
     /// Why nobody but an intruder runs it, whatever told it to.
     pub fn is_intruders(&self) -> Option<(Grade, &'static str)> {
         let Program { name, args, .. } = self.program;
         if is_reconnaissance(name, args) {
-            Some((Grade::Looks, "it asks who and where it is"))
+            Some((Grade::Looks, "it asks who it is, and who is there"))
+        } else if asks_about_host(name, args) {
+            Some((Grade::Anyones, "it asks where it is"))
         } else if is_intrusion(name, args) {
             Some((Grade::Enters, "it brings an intruder in"))
         } else if is_dropped(&self.image.file) && !self.itself {
@@ -364,6 +366,7 @@ pub mod tests {
                 server: &self.server,
                 stamp: Some(Stamp::default()),
                 below: Below::Child,
+                above: 0,
                 when: When::InFlight(1),
                 order: self.order.as_ref(),
                 room: Room::default(),

@@ -179,22 +179,15 @@ fn said_before(world: &mut World, reader: u32, image: &Image) -> Option<(NodeId,
 /// What the requests had room for that may have said what is launched.
 fn room(world: &World, incident: &Incident) -> Room {
     let requests = &world.launches.requests;
-    let before = world
-        .tasks
-        .stamp(incident.reader)
-        .map(|_| requests.room(world.tasks.family(incident.reader), &world.graph));
+    if let When::Idle(_) = incident.when {
+        let seen = world.tasks.stamp(incident.reader).map(|_| world.tasks.family(incident.reader));
+        return Room { open: seen.map(|family| requests.room(family, &world.graph)), opaque: 0 };
+    }
     let open = incident.candidates.iter().map(|node| requests.get(*node));
-    match incident.when {
-        When::Idle(_) => Room { open: before, before, opaque: 0 },
-        When::InFlight(_) => Room {
-            open: open
-                .clone()
-                .map(|request| request.map(said::room))
-                .reduce(|most, next| Some(most?.max(next?)))
-                .flatten(),
-            before,
-            opaque: open.flatten().map(said::opaque).max().unwrap_or_default(),
-        },
+    let room = open.clone().map(|request| request.map(said::room));
+    Room {
+        open: room.reduce(|most, next| Some(most?.max(next?))).flatten(),
+        opaque: open.flatten().map(said::opaque).max().unwrap_or_default(),
     }
 }
 
@@ -225,6 +218,7 @@ pub fn executed(
     let (id, reader, when) = (line.incident, incident.reader, incident.when);
     let program = Program::of(image);
     let below = line.below.told(line.above.as_deref(), &program);
+    let above = line.above.as_ref().map_or(0, |above| above.len());
     let kind = kind_of(image);
     let text = launched::line(image);
     let known = Known {
@@ -263,6 +257,7 @@ pub fn executed(
             Below::Child | Below::Deeper { .. } => world.tasks.stamp(reader),
         },
         below,
+        above,
         when,
         order: order.as_ref().map(|(_, order)| order),
         room,

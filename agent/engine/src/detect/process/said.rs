@@ -196,6 +196,12 @@ fn is_of_a_format(bytes: &[u8]) -> bool {
     FORMATS.iter().any(|(at, magic)| bytes.get(*at..).is_some_and(|bytes| bytes.starts_with(magic)))
 }
 
+/// Whether a content begins with a name and its value.
+fn is_form(content: &[u8]) -> bool {
+    let name = content.iter().take_while(|b| b.is_ascii_alphanumeric() || b"%_-.[]+*".contains(b)).count();
+    name > 0 && content.get(name) == Some(&b'=') && content.get(name + 1).is_some_and(|b| *b != b'=')
+}
+
 /// Values between separators, behind their names if they have any.
 fn values(pairs: &[u8], end: u8, value: &mut impl FnMut(&[u8])) {
     for pair in pairs.split(|b| *b == end) {
@@ -226,7 +232,7 @@ fn content_values(content: &[u8], value: &mut impl FnMut(&[u8])) {
                 value(&content[begin..end]);
             }
         }
-        _ if readable(content).is_some() => values(content, b'&', value),
+        _ if is_form(content) => values(content, b'&', value),
         _ => value(content),
     }
 }

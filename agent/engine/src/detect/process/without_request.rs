@@ -98,6 +98,6 @@ mod tests {
             assert_eq!(case.severity(judge), severity, "{:?}", case.image.args);
         }
         let fact = scene(&["id"]).with(idle).judge(judge).expect("it fires").fact;
-        assert!(fact.ends_with("answered 1.2 s before; it asks who and where it is"), "{fact}");
+        assert!(fact.ends_with("answered 1.2 s before; it asks who it is, and who is there"), "{fact}");
     }
 }
