@@ -53,6 +53,9 @@ impl Engine {
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
         self.world.now = self.world.now.max(now);
         let settles = matches!(input, Input::Tick) || self.world.now.since(self.settled) >= SETTLE_NS;
+        if self.world.began == Time::default() {
+            self.world.began = now;
+        }
         match input {
             Input::Record(bytes) => {
                 self.world.stats.records += 1;

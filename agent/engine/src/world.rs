@@ -43,6 +43,8 @@ pub struct Op {
 pub struct World {
     /// Node and clock.
     pub config: Config,
+    /// First time that was told.
+    pub began: Time,
     /// Latest time that was told.
     pub now: Time,
     /// Exchanges and launches.
@@ -93,6 +95,7 @@ impl World {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            began: Time::default(),
             now: Time::default(),
             graph: Graph::default(),
             causes: Causes::default(),

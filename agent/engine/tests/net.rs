@@ -97,6 +97,29 @@ fn a_relay_of_one_request_for_each_turn_by_another_thread() {
 }
 
 #[test]
+fn a_relay_by_several_workers_of_one_server() {
+    let mut s = Scene::new();
+    let workers = [S, Thread(30, 30)];
+    s.exec(Thread(10, 10), &["/srv/shop", "--workers=2"]);
+    workers.iter().for_each(|worker| s.fork(Thread(10, 10), worker.0));
+    let tunnel = s.accept(80);
+    s.recv(S, tunnel, Server, &get("/connect?to=ssh"));
+    let ssh = outbound(&mut s, S, 22);
+    for turn in 0..4 {
+        let said = format!("client says {turn}");
+        let inbound = s.accept(80);
+        s.recv(workers[1], inbound, Server, &post("/forward", &said));
+        s.send(workers[1], inbound, Server, &answer(200, "ok"));
+        s.send(S, ssh, Client, &said);
+        s.recv(S, ssh, Client, "server says");
+    }
+    assert_eq!(
+        findings(&mut s),
+        ["net.tunnel high confirmed: unknown_service relays what POST /forward brings in to 127.0.0.1:22"]
+    );
+}
+
+#[test]
 fn what_a_websocket_brings_in_is_relayed() {
     let mut s = Scene::new();
     let inbound = s.accept(80);

@@ -96,7 +96,7 @@ impl Conversation {
     /// A request brought in some content.
     fn brought(&self, moved: Moved<'_>, op: Op, world: &mut World) {
         if let (Some(Side::Server), Some(node), Moved::Bytes(bytes)) = (self.side, self.current, moved) {
-            world.net.contents.add(node, op.pid, bytes);
+            world.net.contents.add(node, world.tasks.family(op.pid), bytes);
         }
     }
 

@@ -51,7 +51,7 @@ impl Conversation {
         if ![&b"websocket"[..], b"h2c"].iter().any(|protocol| smuggling::upgrades_to(exchange, protocol)) {
             return;
         }
-        world.net.contents.describe(node, pid, About::of(exchange));
+        world.net.contents.describe(node, world.tasks.family(pid), About::of(exchange));
         if smuggling::upgrades_to(exchange, b"websocket") {
             world.launches.requests.upgraded(pid, node, exchange, head);
         }
@@ -76,7 +76,7 @@ impl Conversation {
             Moved::Bytes(bytes) => {
                 upgraded.looked_at += bytes.len() as u64;
                 let payload = upgraded.frames.read(bytes);
-                world.net.contents.add(upgraded.node, op.pid, &payload);
+                world.net.contents.add(upgraded.node, world.tasks.family(op.pid), &payload);
                 world.launches.requests.says(upgraded.node, &payload);
             }
             Moved::Gap(len) => upgraded.frames.pass(len),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 const WINDOW: usize = 64 << 10;
 /// Most bytes of all. Past it the content of the oldest request is forgotten.
 const MAX_HELD: usize = 4 << 20;
-/// Most requests of a process whose content is searched, the latest.
+/// Most requests of a server whose content is searched, the latest.
 const MAX_SEARCHED: usize = 16;
 /// What came in is looked for so long after its request has ended: who polls hands it to another thread.
 const KEEP_MS: u64 = 5_000;
@@ -21,14 +21,15 @@ const ENTRY: usize = 256;
 pub struct Contents {
     /// In order of the requests.
     known: BTreeMap<NodeId, Content>,
-    by_process: FxHashMap<u32, Vec<NodeId>>,
+    by_server: FxHashMap<u64, Vec<NodeId>>,
     ended: VecDeque<(Time, NodeId)>,
     held: usize,
 }
 
 #[derive(Debug)]
 struct Content {
-    pid: u32,
+    /// The process that read it, with all others of one server: one worker may hand it to another.
+    server: u64,
     /// At most twice a [`WINDOW`], so that moving it is rare.
     bytes: Vec<u8>,
     /// What is to be said of a request that has ended, though its content goes on.
@@ -53,12 +54,12 @@ impl About {
 }
 
 impl Contents {
-    /// A process has read some of a request's content.
-    pub fn add(&mut self, node: NodeId, pid: u32, bytes: &[u8]) {
+    /// A server has read some of a request's content.
+    pub fn add(&mut self, node: NodeId, server: u64, bytes: &[u8]) {
         let bytes = &bytes[bytes.len().saturating_sub(WINDOW)..];
-        let held = self.content(node, pid).bytes.capacity();
+        let held = self.content(node, server).bytes.capacity();
         self.held -= held;
-        let content = self.content(node, pid);
+        let content = self.content(node, server);
         if content.bytes.len() + bytes.len() > 2 * WINDOW {
             content.bytes.drain(..content.bytes.len() - WINDOW);
         }
@@ -72,8 +73,8 @@ impl Contents {
     }
 
     /// A request ends, though its content goes on.
-    pub fn describe(&mut self, node: NodeId, pid: u32, about: About) {
-        self.content(node, pid).about = Some(about);
+    pub fn describe(&mut self, node: NodeId, server: u64, about: About) {
+        self.content(node, server).about = Some(about);
     }
 
     /// What was said of a request.
@@ -81,17 +82,17 @@ impl Contents {
         self.known.get(&node)?.about.clone()
     }
 
-    fn content(&mut self, node: NodeId, pid: u32) -> &mut Content {
+    fn content(&mut self, node: NodeId, server: u64) -> &mut Content {
         self.known.entry(node).or_insert_with(|| {
-            self.by_process.entry(pid).or_default().push(node);
+            self.by_server.entry(server).or_default().push(node);
             self.held += ENTRY;
-            Content { pid, bytes: Vec::new(), about: None }
+            Content { server, bytes: Vec::new(), about: None }
         })
     }
 
-    /// The latest request of a process that brought all of `bytes` in.
-    pub fn find(&self, pid: u32, bytes: &[u8]) -> Option<NodeId> {
-        let requests = self.by_process.get(&pid)?;
+    /// The latest request of a server that brought all of `bytes` in.
+    pub fn find(&self, server: u64, bytes: &[u8]) -> Option<NodeId> {
+        let requests = self.by_server.get(&server)?;
         let finder = memmem::Finder::new(bytes);
         let brought = |node: &&NodeId| {
             self.known.get(node).is_some_and(|content| finder.find(&content.bytes).is_some())
@@ -121,10 +122,10 @@ impl Contents {
     fn remove(&mut self, node: NodeId) {
         let Some(content) = self.known.remove(&node) else { return };
         self.held -= ENTRY + content.bytes.capacity();
-        if let Some(requests) = self.by_process.get_mut(&content.pid) {
+        if let Some(requests) = self.by_server.get_mut(&content.server) {
             requests.retain(|known| *known != node);
             if requests.is_empty() {
-                self.by_process.remove(&content.pid);
+                self.by_server.remove(&content.server);
             }
         }
     }
@@ -154,7 +155,7 @@ mod tests {
         for last in [2, 3] {
             contents.remove(node(last));
         }
-        assert_eq!((contents.held, contents.by_process.len()), (0, 0));
+        assert_eq!((contents.held, contents.by_server.len()), (0, 0));
     }
 
     #[test]

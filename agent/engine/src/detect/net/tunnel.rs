@@ -82,7 +82,7 @@ pub fn wrote(world: &mut World, outbound: &mut Outbound, bytes: &[u8], op: Op) {
     if bytes.len() < MIN_WRITE {
         return;
     }
-    let request = world.net.contents.find(op.pid, bytes);
+    let request = world.net.contents.find(world.tasks.family(op.pid), bytes);
     let begins = outbound.relay.wrote(bytes.len() as u64, request);
     let relay = &mut outbound.relay;
     if let Some(request) = relay.request

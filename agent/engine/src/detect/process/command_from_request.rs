@@ -211,6 +211,7 @@ impl<'a> Ordered<'a> {
 /// Whether a program is one that its user chooses by typing it.
 fn is_typed(name: &str, args: &[String]) -> bool {
     is_reconnaissance(name, args)
+        || asks_about_host(name, args)
         || is_intrusion(name, args)
         || SESSION.contains(&name)
         || SHELLS.contains(&name)

@@ -60,6 +60,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_server_that_is_older_than_the_tracer_what_was_written_since_is_newer() {
+        for (at, severity) in [(1601, Severity::High), (1599, Severity::Low)] {
+            let mut scene = scene(&["/srv/up/x"]).with(|l| l.stamp = None);
+            scene.image.written = Some(at);
+            assert_eq!(scene.severity(judge), Some(severity));
+        }
+    }
+
+    #[test]
     fn cases() {
         use Severity::{High, Low};
         let cases = [

@@ -6,7 +6,7 @@ use super::{
     orders::Grade,
     program::{OWN_IMAGE, Program, asks_about_host, is_dropped, is_intrusion, is_reconnaissance},
 };
-use crate::{Confidence, ProcessFacts, Severity, detect::Seen, launch::Image, tasks::Stamp};
+use crate::{Confidence, ProcessFacts, Severity, Time, detect::Seen, launch::Image, tasks::Stamp};
 use tracer_common::{AF_INET, AF_INET6, Descriptor, exec_flag};
 
 const S_IFMT: u16 = 0o170_000;
@@ -67,6 +67,8 @@ pub struct Launched<'a> {
     pub descriptors: [Descriptor; 3],
     /// Which of them are connections.
     pub streams: Streams,
+    /// When the first record came.
+    pub began: Time,
     /// What to add to a time to get nanoseconds since the epoch.
     pub boot_to_unix_ns: u64,
     /// Whether the same process had this command line before.
@@ -213,9 +215,11 @@ impl Launched<'_> {
     /// Whether its file was written after the server was launched. A package keeps the times that its files were made
     /// with, so that an upgrade does not count; what was uploaded, fetched or compiled does.
     fn is_new(&self) -> bool {
-        let since = self.stamp.map(|stamp| stamp.at.0.saturating_add(self.boot_to_unix_ns) / 1_000_000_000);
+        // One that is older than the tracer was launched before anything was seen.
+        let since = self.stamp.map_or(self.began, |stamp| stamp.at);
+        let since = since.0.saturating_add(self.boot_to_unix_ns) / 1_000_000_000;
         let same = self.is_server_file() || self.is_called_as_server();
-        !same && self.image.written.zip(since).is_some_and(|(written, since)| u64::from(written) > since)
+        !same && self.image.written.is_some_and(|written| u64::from(written) > since)
     }
 
     /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches
@@ -282,7 +286,9 @@ fn folder(path: &str) -> Option<&str> {
 pub fn line(image: &Image) -> String {
     const MOST: usize = 160;
     let mut line = String::new();
-    for arg in &image.args {
+    // A title that a process gave itself leaves its other arguments empty.
+    let empty = image.args.iter().rev().take_while(|arg| arg.is_empty()).count();
+    for arg in &image.args[..image.args.len() - empty] {
         let quoted =
             arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "'\"`$;&|<>()".contains(c));
         line.push_str(if line.is_empty() { "" } else { " " });
@@ -361,6 +367,7 @@ pub mod tests {
                 flags: 0,
                 descriptors: [null(), pipe(), pipe()],
                 streams: Streams::default(),
+                began: Time(600_000_000_000),
                 boot_to_unix_ns: 1_000_000_000_000,
                 itself: false,
                 server: &self.server,
@@ -430,6 +437,7 @@ pub mod tests {
     #[test]
     fn a_command_line_as_one_types_it() {
         assert_eq!(line(&scene(&["sh", "-c", "id; ls"]).image), "sh -c 'id; ls'");
+        assert_eq!(line(&scene(&["pool www", "", ""]).image), "'pool www'");
         assert_eq!(line(&scene(&["sh", "-c", "echo 'x'"]).image), "sh -c \"echo 'x'\"");
         assert!(line(&scene(&["x", &"é".repeat(500)]).image).len() < 400);
     }

@@ -249,6 +249,7 @@ pub fn executed(
         flags: exec.flags,
         descriptors: exec.descriptors,
         streams,
+        began: world.began,
         boot_to_unix_ns: world.config.boot_to_unix_ns,
         itself,
         server: &server.facts,

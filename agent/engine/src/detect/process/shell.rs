@@ -1,5 +1,7 @@
 //! A shell's command text, taken apart as far as it says who runs (POSIX.1-2017, XCU 2).
 
+use super::names::SECRETS;
+
 /// Most commands of a text that are looked at.
 const MAX_COMMANDS: usize = 64;
 /// Most substitutions within one another that are looked into.
@@ -23,6 +25,8 @@ pub struct Script {
     pub joints: Vec<usize>,
     /// Whether the output of something goes to a file.
     pub writes: bool,
+    /// Whether the output of something goes to a file that says who may come in.
+    pub plants: bool,
     /// Whether a redirection opens a connection (Bash manual, 3.6).
     pub connects: bool,
 }
@@ -157,6 +161,7 @@ impl Reader<'_> {
             self.script.commands.extend(within.commands.into_iter().take(room).map(moved));
             self.script.joints.extend(within.joints.iter().map(|at| at + begin + opening));
             self.script.writes |= within.writes;
+            self.script.plants |= within.plants;
             self.script.connects |= within.connects;
         }
         self.at = (begin + opening + end + 1).min(self.text.len());
@@ -185,6 +190,8 @@ impl Reader<'_> {
         if !matches!(target, "/dev/null" | "/dev/stdout" | "/dev/stderr") && !descriptor {
             self.script.joints.push(self.at);
             self.script.writes |= rest[..signs].contains('>');
+            self.script.plants |=
+                rest[..signs].contains('>') && SECRETS.iter().any(|file| target.ends_with(file));
             self.script.connects |= target.starts_with("/dev/tcp/") || target.starts_with("/dev/udp/");
         }
         self.at = self.text.len() - behind.len() + end;
