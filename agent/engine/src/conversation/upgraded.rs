@@ -56,7 +56,8 @@ impl Conversation {
             world.launches.requests.upgraded(pid, node, exchange, head);
         }
         let (passed_on, frames) = (PassedOn::of(node, world), Frames::default());
-        self.upgraded = Some(Box::new(Upgraded { node, pid, frames, looked_at: 0, passed_on, begun: Vec::new() }));
+        self.upgraded =
+            Some(Box::new(Upgraded { node, pid, frames, looked_at: 0, passed_on, begun: Vec::new() }));
     }
 
     /// Whether what the client says is still looked at.

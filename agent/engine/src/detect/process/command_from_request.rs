@@ -200,6 +200,9 @@ impl<'a> Ordered<'a> {
         if said.starts_with('-') && is_word_in(&args.join(" "), said) {
             return Some(Part::Within);
         }
+        if args.len() > 1 && is_listed_in(args, said) {
+            return Some(Part::Within);
+        }
         // `['ls', '-la']` in a template or a piece of code.
         let quoted = |arg: &String| arg.len() >= MIN_TEXT && is_quoted_in(arg, said);
         // In JSON every word is quoted.
@@ -255,6 +258,25 @@ fn stands_in(command: &str, text: &str) -> bool {
             || words && mark(before) && mark(behind) && (before, behind) != (None, None)
             || loud && edge(before) && edge(behind)
     }) || text.starts_with('-') && is_word_in(command, text)
+}
+
+/// Whether words stand in a text as a list: one behind the other in brackets, with commas between them, in quotes or
+/// not. So JSON, YAML and code have it.
+fn is_listed_in(words: &[String], text: &str) -> bool {
+    let mark = |c: char| c.is_whitespace() || "'\"`".contains(c);
+    let Some((first, others)) = words.split_first().filter(|(first, _)| first.len() >= MIN_TEXT) else {
+        return false;
+    };
+    text.match_indices(first.as_str()).any(|(at, _)| {
+        let opened = text[..at].trim_end_matches(mark).ends_with(['[', '(', '{']);
+        let behind = others.iter().try_fold(&text[at + first.len()..], |rest, word| {
+            rest.trim_start_matches(mark)
+                .strip_prefix(',')?
+                .trim_start_matches(mark)
+                .strip_prefix(word.as_str())
+        });
+        opened && behind.is_some_and(|rest| rest.trim_start_matches(mark).starts_with([']', ')', '}', ',']))
+    })
 }
 
 /// Whether a word stands in a text between quotes.
@@ -349,6 +371,8 @@ mod tests {
             (&["/srv/up/x", "-a"], Place::Query, "/srv/up/x", Part::Program),
             (&["ls", "-la", "/"], Place::Query, "ls  -la /", Part::Whole),
             (&["ls", "-la"], Place::Query, "{{popen(['ls', '-la'])}}", Part::Within),
+            (&["df", "-h"], Place::Content, "{\"args\": [\"df\", \"-h\"]}", Part::Within),
+            (&["df", "-h"], Place::Content, "!!python/object/apply:x [[df, -h]]", Part::Within),
             (&["php", "/srv/up/x.php"], Place::Query, "/srv/up/x.php", Part::Program),
         ];
         for (args, place, text, part) in cases {
@@ -376,6 +400,8 @@ mod tests {
             (&["sh", "-c", "make test"], Place::Content, "please run make test, then push"),
             (&["make", "test"], Place::Content, "'make' it so"),
             (&["convert", "a", "b"], Place::Path, "convert"),
+            (&["git", "log"], Place::Content, "{\"tool\": \"git\", \"verb\": \"log\"}"),
+            (&["git", "log"], Place::Query, "git,log"),
             (&["python3", "jobs/daily.py"], Place::Query, "jobs/daily.py"),
             (&["tar", "-x"], Place::Query, "-x"),
             (&["sh", "-c", "x"], Place::Query, "x"),

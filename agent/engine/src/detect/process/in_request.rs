@@ -2,7 +2,7 @@
 
 use super::{
     launched::{Below, Hit, Launched, When},
-    names::SESSION,
+    names::{AROUND, SESSION, STATE},
     orders::Grade,
 };
 use crate::{Confidence, Severity, detect::Seen};
@@ -13,7 +13,9 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.seen == Seen::Known || launched.below == Below::Same && !launched.has_become() {
         return None;
     }
-    let typed = SESSION.contains(&launched.program.name) && launched.is_near(Grade::Anyones);
+    let lists = [SESSION, AROUND, STATE];
+    let typed = lists.iter().any(|list| list.contains(&launched.program.name));
+    let typed = typed && launched.is_near(Grade::Anyones);
     let (severity, why) =
         match launched.is_intruders().and_then(|(grade, why)| launched.blames(grade).then_some(why)) {
             None if typed && launched.could_be_hidden() => {
@@ -83,6 +85,9 @@ mod tests {
             (scene(&["id"]).with(|l| l.room.open = Some(0)), Some(High)),
             (scene(&["/dev/shm/x"]).with(|l| l.room.open = Some(0)), Some(High)),
             (scene(&["ls", "-la", "/"]).with(|l| l.room.opaque = 24), Some(High)),
+            (scene(&["ps", "-ef"]).with(|l| l.room.opaque = 6), Some(High)),
+            (scene(&["df", "-h"]).with(|l| l.room.opaque = 3), Some(Low)),
+            (scene(&["convert", "a"]).with(|l| l.room.opaque = 24), Some(Low)),
             (scene(&["ls", "-la", "/"]), Some(Low)),
             (scene(&["id"]), Some(High)),
             (scene(&["uname", "-a"]), Some(High)),

@@ -184,7 +184,8 @@ fn room(world: &World, incident: &Incident) -> Room {
         return Room { open: seen.map(|family| requests.room(family, &world.graph)), opaque: 0 };
     }
     let open = incident.candidates.iter().map(|node| requests.get(*node));
-    let room = open.clone().map(|request| request.map(said::room));
+    let readable = open.clone().map(|request| request.filter(|request| request.unread.is_none()));
+    let room = readable.map(|request| request.map(said::room));
     Room {
         open: room.reduce(|most, next| Some(most?.max(next?))).flatten(),
         opaque: open.flatten().map(said::opaque).max().unwrap_or_default(),

@@ -118,6 +118,9 @@ pub const RECONNAISSANCE: &[&str] = &[
 ];
 /// Programs that tell where one is: an intruder asks them first, and so does a page about the state of a server.
 pub const HOST: &[&str] = &["uname", "hostnamectl", "ifconfig", "ip", "arp", "route", "netstat", "ss"];
+/// Programs that tell how a host does; one types them at a prompt, and a page about the host runs them.
+pub const STATE: &[&str] =
+    &["df", "du", "free", "uptime", "pgrep", "pidof", "top", "vmstat", "mount", "lsblk", "dmesg", "getent"];
 /// Wrappers that take a file, or a place, before the program that they run.
 pub const TAKES_A_FILE: &[&str] = &["flock", "ssh", "chroot"];
 /// Programs that bring an intruder in or on: raw connections, named pipes for them, accounts, others' memory.

@@ -183,7 +183,7 @@ fn messages(exchange: &Exchange) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a text is base64, rather than a word: it has letters of both cases, and something else.
 fn is_coded(value: &[u8]) -> bool {
-    const SHORTEST: usize = 16;
+    const SHORTEST: usize = 8;
     let other = |b: &u8| b.is_ascii_digit() || b"+/=_-".contains(b);
     value.len() >= SHORTEST
         && value.iter().any(u8::is_ascii_uppercase)
