@@ -3,6 +3,7 @@
 mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get};
+use tracer_common::{Exec, exec_flag};
 use tracer_engine::{Input, ProcessFacts, Time, Value};
 
 /// A worker that serves, its helper, and what both have as parent.
@@ -178,7 +179,8 @@ fn a_script_that_reads_its_content_from_the_same_socket_stays_what_it_is() {
     s.send(S, socket, Client, "content");
     s.recv(Thread(40, 40), socket, Server, "content");
     s.fork(Thread(40, 40), 41);
-    s.exec(Thread(41, 41), &["sh", "-c", "id; uname -a"]);
+    let script = Exec { flags: exec_flag::CGI, ..Exec::default() };
+    s.exec_as(script, Thread(41, 41), "/bin/sh", &["sh", "-c", "id; uname -a"]);
     for pid in [41, 40] {
         s.exit(pid, 0);
     }

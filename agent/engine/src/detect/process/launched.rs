@@ -178,7 +178,9 @@ impl Launched<'_> {
     /// Whether it was launched at the will of whoever speaks to the server: what a program of the application runs by
     /// itself, no request told it to; nor a timer that is older than the first request, unless that lets someone in.
     pub fn is_near(&self, grade: Grade) -> bool {
-        self.below != Below::Deeper { ordered: false } && (!self.timer || grade == Grade::Enters)
+        // A script that the server runs for the request is its own hand (RFC 3875).
+        let script = self.flags & exec_flag::CGI != 0;
+        (script || self.below != Below::Deeper { ordered: false }) && (!self.timer || grade == Grade::Enters)
     }
 
     /// Whether what only an intruder runs says that there is one.

@@ -60,6 +60,11 @@ mod tests {
             (scene(&["sh", "-c", "id"]).with(|l| l.when = When::Idle(None)), None),
             (scene(&["sh", "/srv/cgi/x.sh"]).with(|l| l.flags = exec_flag::CGI), None),
             (scene(&["convert", "a"]), None),
+            (
+                scene(&["sh", "-c", "id"])
+                    .with(|l| (l.below, l.flags) = (Below::Deeper { ordered: false }, exec_flag::CGI)),
+                Some(High),
+            ),
             (scene(&["sh", "-c", "ls -la"]), Some(High)),
             (scene(&["sh", "-c", "ls -la"]).with(|l| l.room.open = Some(0)), Some(Medium)),
             (scene(&["sh", "-c", "id"]).with(|l| l.below = Below::Deeper { ordered: false }), Some(Medium)),
