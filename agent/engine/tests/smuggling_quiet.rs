@@ -519,3 +519,29 @@ fn what_was_answered_in_turn_is_over() {
     let found = s.findings();
     assert!(found.iter().all(|found| found.contains(" suspicious: ")), "{found:?}");
 }
+
+/// Both go by what our parser does not: one answer, and the next request after it.
+#[test]
+fn both_ends_go_by_another_reading() {
+    let by_length = format!(
+        "{}{EVIL}",
+        "POST /a HTTP/1.1\r\nContent-Length: 43\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n"
+    );
+    let by_nothing = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length : 43\r\n\r\n";
+    for first in [by_length.as_str(), by_nothing] {
+        let mut chain = Chain::new(first);
+        chain.asks(first);
+        chain.answers(OK);
+        chain.delivers(OK);
+        for n in 0..3 {
+            let next = get(&format!("/next/{n}"));
+            let victim = chain.s.accept(80);
+            chain.s.recv(F, victim, Server, &next);
+            chain.asks(&next);
+            chain.answers(OK);
+            chain.s.send(F, victim, Server, OK);
+        }
+        let found = chain.findings();
+        assert!(found.iter().all(|found| found.contains(" suspicious: ")), "{first:?}: {found:?}");
+    }
+}

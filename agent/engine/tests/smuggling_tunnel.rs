@@ -17,8 +17,13 @@ fn an_upgrade_is_a_way_past_the_front_end() {
     let run = |protocol: &str, status: u16, then: [&str; 2]| {
         let mut chain = Chain::new(&upgrade(protocol, ""));
         chain.s.pass((F, Client), S, chain.upstream, &upgrade(protocol, "Via: f\r\n"));
-        chain.s.pass((S, Server), F, chain.upstream, &answer(status, ""));
-        chain.s.send(F, chain.inbound, Server, &answer(status, ""));
+        let answer = if status == 101 {
+            format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\n\r\n")
+        } else {
+            answer(status, "")
+        };
+        chain.s.pass((S, Server), F, chain.upstream, &answer);
+        chain.s.send(F, chain.inbound, Server, &answer);
         if status != 101 {
             chain.s.recv(F, chain.inbound, Server, then[0]);
             chain.s.pass((F, Client), S, chain.upstream, then[1]);

@@ -101,9 +101,11 @@ impl Conversation {
     }
 
     /// RFC 9110, 10.1.1: a client that gets a final status code instead of 100 need not send the content:
-    /// what reads like a request behind such an answer is the next one.
+    /// what reads like a request behind such an answer is the next one. So it is where the framing is odd, and its sender
+    /// had stopped, and waited for an answer, where another reading ends.
     fn skip_refused_content(&mut self, place: u64, moved: Moved<'_>, world: &mut World) {
-        let refused = std::mem::take(&mut self.withheld) && std::mem::take(&mut self.refused);
+        let refused = std::mem::take(&mut self.withheld) && std::mem::take(&mut self.refused)
+            || self.turned() && self.open.is_empty() && self.ledger.may_end_at(place);
         if let Moved::Bytes(bytes) = moved
             && refused
             && self.turned()
@@ -116,9 +118,17 @@ impl Conversation {
         }
     }
 
-    /// Who goes on to ask had no answer to wait for: what was taken for a request was the content after all.
+    /// Who goes on to ask had no answer to wait for: what was taken for a request was the content after all; or it is
+    /// content in another reading, and its sender has waited for no more than the one answer.
     fn take_back(&mut self, op: Op, world: &mut World) {
-        let vain = |open: &mut Open| open.reread && !open.answered && open.asked != op;
+        let turned = self.turned();
+        let contested = |open: &Open| {
+            let exchange = open.node.and_then(|node| world.graph.get(node)?.exchange());
+            exchange.and_then(|exchange| exchange.contested).is_some_and(|contested| contested.whole)
+        };
+        let vain = |open: &mut Open| {
+            !open.answered && open.asked != op && (open.reread || turned && contested(open))
+        };
         if let Some(node) = self.open.pop_back_if(vain).and_then(|open| open.node) {
             world.retract(node);
         }

@@ -17,7 +17,7 @@ const MAX_CARRIERS: usize = 4;
 
 /// Requests behind a carrier that may be asked and answered in turn before it is forgotten: some servers answer what it
 /// brought only when more comes, and are one answer behind from then on.
-const MAX_TURNS: u8 = 4;
+const MAX_TURNS: u8 = 2;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -210,6 +210,12 @@ impl Ledger {
     /// What was before says nothing of what comes.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether another reader has the whole content of the last carrier, up to `place`, though more of it is to come.
+    pub fn may_end_at(&self, place: u64) -> bool {
+        let carrier = self.carriers.back().filter(|carrier| self.in_content && carrier.answered.is_some());
+        carrier.is_some_and(|carrier| carrier.readings.iter().any(|reading| reading.end() == Some(place)))
     }
 
     /// The same, to change.

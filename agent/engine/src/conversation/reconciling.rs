@@ -96,7 +96,7 @@ impl Conversation {
         let Some(open) = self.open.front() else { return };
         let (Some(node), Some(status)) = (open.node, head.status()) else { return };
         self.tell_split(node, Some(status), op, world);
-        self.upgraded(node, status, op, world);
+        self.upgraded(node, head, op, world);
         let carrier = self.ledger.carriers.iter_mut().find(|carrier| carrier.node == Some(node));
         if let Some(carrier) = carrier {
             carrier.answer_begins(op.time, status, world);

@@ -6,6 +6,7 @@ use crate::{
     exchange::{Exchange, Side},
     finding::Confidence,
     graph::NodeId,
+    http1::Head,
     world::{Op, World},
 };
 
@@ -81,11 +82,12 @@ impl Conversation {
     }
 
     /// A request that asks for more than HTTP was answered.
-    pub(super) fn upgraded(&mut self, node: NodeId, status: u16, op: Op, world: &mut World) {
+    pub(super) fn upgraded(&mut self, node: NodeId, head: &Head, op: Op, world: &mut World) {
+        let status = head.status().unwrap_or_default();
         let lost = self.open.front().map_or(0, |open| open.lost);
         let Some(tunnel) = leaving(node, lost, op, world) else { return };
         let Some(call) = world.graph.get(node).and_then(|node| node.exchange()) else { return };
-        if status == 101 && smuggling::upgrades_to(call, b"h2c") {
+        if status == 101 && smuggling::upgrades_to(call, b"h2c") && smuggling::switches_to(head, b"h2c") {
             if let Some(case) = smuggling::cleartext_http2(tunnel.inbound, node, op, world) {
                 self.found(case, world);
             }

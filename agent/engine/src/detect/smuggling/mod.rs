@@ -44,5 +44,5 @@ pub use report::{
 };
 pub use split::{Split, Way, came_with, is_of_the_same_hand, split};
 pub use swapped::Swapped;
-pub use tunnel::{PassedOn, asks_for_more, cleartext_http2, passes_unmarked, upgrades_to};
+pub use tunnel::{PassedOn, asks_for_more, cleartext_http2, passes_unmarked, switches_to, upgrades_to};
 pub use words::{name, refuses};

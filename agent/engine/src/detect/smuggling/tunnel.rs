@@ -10,6 +10,7 @@ use crate::{
     exchange::{Endpoints, Exchange},
     finding::{Case, Confidence, Subject},
     graph::NodeId,
+    http1::Head,
     world::{Op, World},
 };
 
@@ -34,9 +35,14 @@ pub fn asks_for_more(request: &Exchange) -> bool {
     request.request.field("upgrade").is_some() || !METHODS.contains(&request.method())
 }
 
-/// Whether a request asks for an upgrade to this protocol (RFC 9110, 7.8).
+/// Whether a request asks for an upgrade to this protocol.
 pub fn upgrades_to(request: &Exchange, protocol: &[u8]) -> bool {
-    let mut asked = request.request.fields("upgrade").flat_map(|value| value.split(|b| *b == b','));
+    switches_to(&request.request, protocol)
+}
+
+/// Whether a head names this protocol as one to switch to (RFC 9110, 7.8).
+pub fn switches_to(head: &Head, protocol: &[u8]) -> bool {
+    let mut asked = head.fields("upgrade").flat_map(|value| value.split(|b| *b == b','));
     asked.any(|asked| asked.trim_ascii().eq_ignore_ascii_case(protocol))
 }
 
