@@ -190,7 +190,7 @@ impl Conn {
                     self.bytes(data, len, bytes, op, world);
                 }
                 self.turn(data, len, bytes, op, world);
-                self.hop(data, op, world);
+                self.hop(data, bytes, op, world);
                 self.account(data, len, bytes, op, world);
             }
         }
@@ -230,9 +230,9 @@ impl Conn {
     }
 
     /// What a message may tell whoever reads it, where nobody knows how to read it.
-    fn hop(&self, data: &Data, op: Op, world: &mut World) {
+    fn hop(&self, data: &Data, bytes: &[u8], op: Op, world: &mut World) {
         if self.sock.family == AF_UNIX && self.conversation.is_unknown() && !self.turns.are_known() {
-            world.passed_on(&self.sock, data.direction, op);
+            world.passed_on(&self.sock, data.direction, bytes, op);
         }
     }
 

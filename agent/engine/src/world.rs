@@ -159,9 +159,10 @@ impl World {
     }
 
     /// Bytes move on a unix socket in a protocol that is not read.
-    pub fn passed_on(&mut self, sock: &Sock, direction: u8, op: Op) {
+    pub fn passed_on(&mut self, sock: &Sock, direction: u8, bytes: &[u8], op: Op) {
         let serves = self.tasks.served(op.pid).is_some();
         if direction == direction::SEND {
+            process::feeds(self, sock.peer, bytes, op);
             self.hops.answers(op.pid, sock.id);
             let evidence = self.works_on(op);
             if sock.peer != 0 && (serves || evidence.is_some()) {

@@ -3,7 +3,7 @@
 mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get};
-use tracer_common::{Exec, exec_flag};
+use tracer_common::{AF_UNIX, Descriptor, Exec, exec_flag};
 use tracer_engine::{Input, ProcessFacts, Time, Value};
 
 /// A worker that serves, its helper, and what both have as parent.
@@ -185,5 +185,32 @@ fn a_script_that_reads_its_content_from_the_same_socket_stays_what_it_is() {
         s.exit(pid, 0);
     }
     s.send(S, conn, Server, &answer(200, "ok"));
-    assert_eq!(told(&mut s), ["process.shell_in_request high /run"]);
+    assert_eq!(told(&mut s), ["process.shell_in_request medium /run"]);
+}
+
+/// A shell on a pair of unix sockets, and what its server writes there.
+fn fed(target: &str, text: &str) -> Vec<String> {
+    let (mut s, conn) = served(MASTER);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    s.recv(S, conn, Server, &get(target));
+    let input = s.unix();
+    let sock = s.end_mut(input, Server).sock.id;
+    let stdin = Descriptor { mode: 0o140_777, family: AF_UNIX, inode: 9, sock, rdev: 0 };
+    s.fork(S, 40);
+    let given =
+        Exec { descriptors: [stdin, Descriptor::default(), Descriptor::default()], ..Exec::default() };
+    s.exec_as(given, Thread(40, 40), "/bin/sh", &["sh"]);
+    s.send(S, input, Client, text);
+    s.recv(Thread(40, 40), input, Server, text);
+    s.exit(40, 0);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    told(&mut s)
+}
+
+#[test]
+fn what_a_shell_is_told_over_a_unix_socket_is_compared_with_the_request() {
+    let written = fed("/run?c=id%3B+uname+-a", "id; uname -a\n");
+    assert_eq!(written, ["process.command_from_request critical /run"]);
+    let other = fed("/run?c=4711", "/srv/shop/report 4711\n");
+    assert!(!other.iter().any(|finding| finding.contains("command_from_request")), "{other:?}");
 }

@@ -1,6 +1,7 @@
 //! The tables: who is below which server, and what it is part of.
 
 use super::{
+    fed::Fed,
     incident::{Incident, Line},
     network::Pump,
     requests::Requests,
@@ -37,6 +38,8 @@ pub struct Launches {
     late: Option<FxHashSet<u32>>,
     /// What servers connected to last.
     pub(super) connects: FxHashMap<u32, (Time, String)>,
+    /// Shells that take their commands from unix sockets.
+    pub(super) shells: Fed,
     /// The last shell on pipes that each of them launched.
     pub(super) fed: FxHashMap<u32, (Time, u64)>,
     /// Shells on pipes that may be meant for a connection, by server.
@@ -52,6 +55,7 @@ impl Default for Launches {
     fn default() -> Self {
         Self {
             lines: FxHashMap::default(),
+            shells: Fed::default(),
             incidents: BTreeMap::new(),
             due: BTreeSet::new(),
             requests: Requests::default(),

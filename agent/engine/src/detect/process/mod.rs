@@ -10,6 +10,7 @@
 mod below;
 mod command_from_request;
 mod decode;
+mod fed;
 mod fileless;
 mod in_request;
 mod incident;
@@ -38,6 +39,7 @@ use crate::{
     world::{Op, World},
 };
 use command_from_request::{Order, order};
+pub use fed::told as feeds;
 use incident::{Incident, Line, Program as Known};
 pub use launched::Streams;
 use launched::{Below, Hit, Launched, Room, When};
@@ -273,6 +275,7 @@ pub fn executed(
     if fed {
         hits.extend(network::pumped(world, reader, id, &text, op));
         world.launches.feeds(reader, op.time, id);
+        world.launches.shells.add(op.pid, exec, image, launch);
     }
     if launched.is_server_again() || launched.is_helper() {
         hits.retain(|hit| hit.severity > crate::Severity::Low);
@@ -331,6 +334,7 @@ pub fn exited(world: &mut World, exit: &Exit, op: Op) {
         incident.add(op.time, format!("pid {} `{}` ended with {how}", op.pid, program.line));
     }
     world.launches.schedule(id, now);
+    world.launches.shells.exited(op.pid);
     world.launches.leave(op.pid);
 }
 
