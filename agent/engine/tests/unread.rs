@@ -272,3 +272,18 @@ fn a_worker_that_was_passed_the_connection_is_the_server() {
     assert_eq!(told(&mut s), ["process.shell_in_request high probable tls"]);
     assert_eq!(s.found()[0].resource.pid, 30);
 }
+
+#[test]
+fn who_is_steered_over_a_unix_socket_is_no_server() {
+    let mut s = Scene::new();
+    let conn = s.unix();
+    s.unix_seen(conn, Server, S);
+    s.described(20, "/usr/bin/containers", &["/usr/bin/containers"]);
+    for bytes in [[PREFACE, &frame(4)].concat(), frame(1), frame(1)] {
+        receive(&mut s, conn, &bytes);
+        write(&mut s, conn, &frame(4));
+    }
+    receive(&mut s, conn, &frame(1));
+    launch(&mut s, 40, &["sh", "-c", "id; uname -a"]);
+    assert_eq!(told(&mut s), [""; 0]);
+}

@@ -9,7 +9,7 @@ use crate::{
     ids::Identity,
     world::{Op, World},
 };
-use tracer_common::{Data, direction};
+use tracer_common::{AF_UNIX, Data, direction};
 
 /// A response has ended when so long nothing more of it was written.
 const QUIET_MS: u64 = 2_000;
@@ -24,6 +24,8 @@ pub enum Turns {
     Begun(Vec<u8>),
     /// Requests that cannot be read.
     Of(Box<Talk>),
+    /// Orders to a service of this node.
+    Orders,
     /// Anything else.
     Other,
 }
@@ -58,7 +60,7 @@ impl Turns {
     ) {
         let receives = data.direction == direction::RECEIVE;
         match self {
-            Self::Other => {}
+            Self::Orders | Self::Other => {}
             Self::New | Self::Begun(_) if receives => self.begin(data, len, bytes),
             Self::New => *self = Self::Other,
             Self::Begun(_) => {}
@@ -84,6 +86,9 @@ impl Turns {
         *self = match Carrier::of(&begun, cut) {
             Recognised::More => Self::Begun(begun),
             Recognised::No => Self::Other,
+            // Nobody comes from the network on a unix socket but through a front end, which has other protocols for
+            // that: this is how the runtimes and builders of containers are steered, which launch what they are told.
+            Recognised::Carrier(Carrier::Http2, _) if data.sock.family == AF_UNIX => Self::Orders,
             Recognised::Carrier(carrier, multiplexed) => {
                 let mut records = Records::new(carrier);
                 let all = begun.len() as u64 + (len - bytes.len() as u64);
@@ -110,9 +115,9 @@ impl Turns {
         matches!(self, Self::Of(talk) if talk.records.is_established())
     }
 
-    /// Whether it carries requests that cannot be read.
+    /// Whether it is known what it carries, though it cannot be read.
     pub fn are_known(&self) -> bool {
-        matches!(self, Self::Of(_))
+        matches!(self, Self::Of(_) | Self::Orders)
     }
 
     /// Whether it carries requests that cannot be read, as far as is known.
