@@ -59,17 +59,6 @@ pub struct KernelLayout {
     pub inode_mtime: u32,
     pub super_block_flags: u32,
     pub binprm_filename: u32,
-    pub task_fs: u32,
-    pub fs_pwd_dentry: u32,
-    pub fs_pwd_mnt: u32,
-    pub dentry_parent: u32,
-    /// The `name` of its `d_name`.
-    pub dentry_name: u32,
-    /// From a `struct mount` to the `struct vfsmount` in it.
-    pub mount_mnt: u32,
-    pub mount_parent: u32,
-    pub mount_mountpoint: u32,
-    pub vfsmount_root: u32,
 }
 
 /// What the agent decides for a run; a global of the programs beside [`KernelLayout`].

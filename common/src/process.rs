@@ -5,10 +5,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Upper bound of the bytes of arguments in an [`Exec`].
 pub const MAX_ARGS: usize = 4096;
-/// Upper bound of the bytes of the working directory in an [`Exec`].
-pub const MAX_DIRECTORY: usize = 512;
-/// Most bytes of one name in that, with its NUL: a longer one is cut.
-pub const MAX_NAME: usize = 128;
 /// Upper bound of the bytes of the file name in an [`Exec`].
 pub const MAX_FILENAME: usize = 256;
 
@@ -78,8 +74,7 @@ pub mod exec_flag {
 /// A process changed its image (`sched_process_exec`), in the new image's own context.
 ///
 /// The tail: `filename_len` bytes as given to `execve` (maybe relative), then `args_len` bytes of
-/// arguments, each ended by NUL; then, since it can be told, the working directory up to the end: its names, the last one
-/// first, each ended by NUL, and one more NUL where the first of them stands in the root.
+/// arguments, each ended by NUL.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Exec {

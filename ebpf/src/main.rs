@@ -7,7 +7,6 @@ mod connection;
 mod handover;
 mod kernel;
 mod maps;
-mod path;
 mod process;
 mod socket;
 mod syscall;

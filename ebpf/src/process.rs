@@ -4,7 +4,6 @@ use crate::{
     kernel::{Address, copy_from_user, header, sock_id},
     layout,
     maps::{count_lost, deliver},
-    path::{self, Walk},
 };
 use aya_ebpf::{
     helpers::{
@@ -14,17 +13,13 @@ use aya_ebpf::{
     macros::map,
     maps::PerCpuArray,
 };
-use tracer_common::{
-    Descriptor, Exec, Exit, Fork, MAX_ARGS, MAX_DIRECTORY, MAX_FILENAME, MAX_NAME, exec_flag, kind, lost,
-};
+use tracer_common::{Descriptor, Exec, Exit, Fork, MAX_ARGS, MAX_FILENAME, exec_flag, kind, lost};
 
 /// An exec record in the making.
 #[repr(C)]
 struct Scratch {
     exec: Exec,
-    /// With room for one more name than fits.
-    tail: [u8; MAX_FILENAME + MAX_ARGS + MAX_DIRECTORY + MAX_NAME],
-    walk: Walk,
+    tail: [u8; MAX_FILENAME + MAX_ARGS],
     /// A piece of the environment: not delivered, it holds secrets.
     variable: [u8; PIECE],
 }
@@ -122,10 +117,7 @@ unsafe fn fill(scratch: *mut Scratch, task: Address, old_tid: u32, binprm: Addre
     flags |= environment_flags(mm, unsafe { &mut (*scratch).variable })?;
     let files = task.follow(layout!(task_files))?.follow(layout!(files_fdt))?.follow(layout!(fdtable_fd))?;
     let ids = bpf_get_current_uid_gid();
-    let behind = place + (args_len as usize).min(MAX_ARGS);
-    // SAFETY: the tail has that much room behind the longest name and arguments.
-    let directory_len = unsafe { path::directory(task, tail.add(behind), &raw mut (*scratch).walk) };
-    let len = size_of::<Exec>() + behind + (directory_len as usize).min(MAX_DIRECTORY);
+    let len = size_of::<Exec>() + place + args_len as usize;
     // SAFETY: the caller's promise; the cgroup helper takes no arguments.
     unsafe {
         (*scratch).exec = Exec {

@@ -154,13 +154,13 @@ impl Engine {
             Record::UnixSeen(seen) => self.unix_seen(&seen),
             Record::Wake(wake) => self.world.woke(&wake),
             Record::Fork(fork) => self.world.forked(&fork, op(&fork.header)),
-            Record::Exec(exec, file, args, directory) => {
+            Record::Exec(exec, file, args) => {
                 let conn = |descriptor: Descriptor| self.conns.get(&descriptor.sock);
                 let streams = process::Streams {
                     outbound: exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.is_outbound())),
                     serving: exec.descriptors.map(|of| conn(of).is_some_and(|conn| conn.has_served())),
                 };
-                let image = Image::of(&exec, file, args).within(directory);
+                let image = Image::of(&exec, file, args);
                 self.world.executed(&exec, image, streams, op(&exec.header));
             }
             Record::Exit(exit) => self.world.exited(&exit, op(&exit.header)),

@@ -38,8 +38,6 @@ pub struct Image {
     pub fileless: Option<&'static str>,
     /// When its file was written last, in seconds since the epoch, where that is known.
     pub written: Option<u32>,
-    /// Its working directory, where the kernel side told it; the end of it, behind `…`, where it is very deep.
-    pub directory: Option<String>,
 }
 
 impl Launch {
@@ -80,8 +78,7 @@ impl Shrink for Launch {
 impl Image {
     fn footprint(&self) -> usize {
         let args = self.args.iter().map(|arg| size_of::<String>() + ALLOCATION + arg.len());
-        let directory = self.directory.as_ref().map_or(0, String::len);
-        size_of::<Self>() + self.file.len() + self.comm.len() + directory + args.sum::<usize>()
+        size_of::<Self>() + self.file.len() + self.comm.len() + args.sum::<usize>()
     }
 
     /// A hash of its arguments: whoever has the same runs the same command line.
@@ -111,19 +108,7 @@ impl Image {
                 _ => None,
             },
             written: Some(exec.image_written).filter(|written| *written != 0),
-            directory: None,
         }
-    }
-
-    /// The same in a working directory, as a record says it: see [`Exec`].
-    pub fn within(self, names: &[u8]) -> Self {
-        let Some(names) = names.strip_suffix(b"\0") else { return self };
-        let mut names: Vec<_> = names.split(|byte| *byte == 0).collect();
-        let begin = if names.last() == Some(&&b""[..]) { names.pop().map(|_| "") } else { Some("…") };
-        let names = names.iter().rev().map(|name| String::from_utf8_lossy(name));
-        let mut directory = begin.unwrap_or_default().to_owned();
-        names.for_each(|name| directory.extend(["/", &name]));
-        Self { directory: Some(if directory.is_empty() { "/".into() } else { directory }), ..self }
     }
 }
 
@@ -138,21 +123,6 @@ mod tests {
         assert!(Image::of(&Exec::default(), b"/bin/sh", b"").args.is_empty());
         let cut = Image::of(&Exec::default(), b"/bin/sh", b"sh\0-");
         assert_eq!(cut.args, ["sh", "-"]);
-    }
-
-    #[test]
-    fn the_working_directory_is_told_from_its_end() {
-        let cases: [(&[u8], Option<&str>); 5] = [
-            (b"", None),
-            (b"\0", Some("/")),
-            (b"html\0www\0var\0\0", Some("/var/www/html")),
-            (b"html\0www\0", Some("…/www/html")),
-            (b"html", None),
-        ];
-        for (names, expected) in cases {
-            let image = Image::of(&Exec::default(), b"/bin/sh", b"").within(names);
-            assert_eq!(image.directory.as_deref(), expected, "{names:?}");
-        }
     }
 
     #[test]

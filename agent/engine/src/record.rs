@@ -14,8 +14,8 @@ pub enum Record<'a> {
     UnixSeen(UnixSeen),
     /// A process was forked, or a thread began.
     Fork(Fork),
-    /// A process changed its image; file name, arguments and working directory.
-    Exec(Exec, &'a [u8], &'a [u8], &'a [u8]),
+    /// A process changed its image; file name and arguments.
+    Exec(Exec, &'a [u8], &'a [u8]),
     /// A thread ended.
     Exit(Exit),
     /// A thread woke another one.
@@ -42,8 +42,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         kind::EXEC => {
             let (exec, tail) = Exec::read_from_prefix(bytes).ok()?;
             let (filename, tail) = tail.split_at_checked(exec.filename_len.into())?;
-            let (args, directory) = tail.split_at_checked(exec.args_len.into())?;
-            Some(Record::Exec(exec, filename, args, directory))
+            Some(Record::Exec(exec, filename, tail.get(..exec.args_len.into())?))
         }
         kind::WAKE => Some(Record::Wake(Wake::read_from_prefix(bytes).ok()?.0)),
         kind::EXIT => Some(Record::Exit(Exit::read_from_prefix(bytes).ok()?.0)),

@@ -164,6 +164,12 @@ impl Tasks {
         self.processes.get(&pid).is_some_and(|process| process.facts.is_some())
     }
 
+    /// Where a process works, as `/proc` says: nothing of one that ended before that was read.
+    pub fn directory(&self, pid: u32) -> Option<&str> {
+        let facts = self.processes.get(&pid)?.facts.as_ref()?;
+        Some(facts.cwd.as_str()).filter(|directory| !directory.is_empty())
+    }
+
     /// Whether two processes are of one family: one is the other's child, or both are another one's that is not the
     /// first of all. Nothing while that is not known.
     pub fn are_kin(&self, a: u32, b: u32) -> Option<bool> {

@@ -546,7 +546,7 @@ impl World {
         let Some(node) = self.graph.get(id) else { return };
         let content = match &node.body {
             Body::Exchange(exchange) => span::exchange(exchange),
-            Body::Launch(launch) => span::launch(node, launch),
+            Body::Launch(launch) => span::launch(node, launch, self.tasks.directory(node.pid)),
         };
         let resource = self.tasks.resource(node.owner, &self.config);
         let cases = self.cases.about(id);

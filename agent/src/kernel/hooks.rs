@@ -66,10 +66,6 @@ pub const HOOKS: &[Hook] = &[
             "super_block.",
             "linux_binprm.",
             "socket.",
-            "fs_struct.",
-            "dentry.",
-            "mount.",
-            "vfsmount.",
         ],
     },
     Hook {

@@ -89,15 +89,6 @@ rules! {
     inode_mtime = + "inode" . "i_mtime_sec|__i_mtime|i_mtime";
     super_block_flags = + "super_block" . "s_flags";
     binprm_filename = + "linux_binprm" . "filename";
-    task_fs = + "task_struct" . "fs";
-    fs_pwd_dentry = + "fs_struct" . "pwd" + "path" . "dentry";
-    fs_pwd_mnt = + "fs_struct" . "pwd" + "path" . "mnt";
-    dentry_parent = + "dentry" . "d_parent";
-    dentry_name = + "dentry" . "d_name" + "qstr" . "name";
-    mount_mnt = + "mount" . "mnt";
-    mount_parent = + "mount" . "mnt_parent";
-    mount_mountpoint = + "mount" . "mnt_mountpoint";
-    vfsmount_root = + "vfsmount" . "mnt_root";
 }
 
 /// What the programs take for granted: `struct sock` begins like this on every kernel so far.

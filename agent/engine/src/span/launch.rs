@@ -3,8 +3,8 @@
 use super::{Content, text};
 use crate::{SpanKind, Status, Value, graph::Node, launch::Launch};
 
-/// The span of a launch.
-pub fn launch(node: &Node, launch: &Launch) -> Content {
+/// The span of a launch, in a directory where that is known.
+pub fn launch(node: &Node, launch: &Launch, directory: Option<&str>) -> Content {
     let image = launch.images.last();
     let path = image.map_or("", |image| image.file.as_str());
     let name = path.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or("process").to_owned();
@@ -17,9 +17,6 @@ pub fn launch(node: &Node, launch: &Launch) -> Content {
         attributes.push(("process.parent_pid", Value::Int(image.parent_pid.into())));
         attributes.push(("process.command_args", Value::Strings(image.args.clone())));
         attributes.push(("process.real_user.id", Value::Int(image.uid.into())));
-        if let Some(directory) = &image.directory {
-            attributes.push(("process.working_directory", text(directory.as_bytes())));
-        }
         if let Some(fileless) = image.fileless {
             attributes.push(("tracer.process.fileless", Value::Str(fileless.into())));
         }
@@ -27,6 +24,9 @@ pub fn launch(node: &Node, launch: &Launch) -> Content {
     if launch.images.len() > 1 {
         let images = launch.images.iter().map(|image| image.args.join(" ")).collect();
         attributes.push(("tracer.process.images", Value::Strings(images)));
+    }
+    if let Some(directory) = directory {
+        attributes.push(("process.working_directory", text(directory.as_bytes())));
     }
     let mut status = Status::Unset;
     if let Some(wait_status) = launch.status {

@@ -198,7 +198,9 @@ fn attributes(
 ) -> Vec<(&'static str, Value)> {
     let mut attributes = match world.graph.get(root).map(|node| (node, &node.body)) {
         Some((_, Body::Exchange(exchange))) => span::exchange(exchange).attributes,
-        Some((node, Body::Launch(launch))) => span::launch(node, launch).attributes,
+        Some((node, Body::Launch(launch))) => {
+            span::launch(node, launch, world.tasks.directory(node.pid)).attributes
+        }
         None => Vec::new(),
     };
     turn_to(&mut attributes, peer, habits);

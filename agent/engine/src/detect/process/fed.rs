@@ -1,7 +1,7 @@
 //! What a shell is told on its standard input, where that is a unix socket: a pipe shows nothing. It is judged as if it
 //! were the shell's argument.
 
-use super::{executed, executes};
+use super::{Streams, executed, executes};
 use crate::{
     cause::Origin,
     graph::NodeId,
@@ -61,5 +61,5 @@ pub fn told(world: &mut World, to: u64, bytes: &[u8], op: Op) {
     let name = shell.image.args.first().unwrap_or(&shell.image.file).clone();
     let image = Image { args: vec![name, "-c".into(), text.into()], ..shell.image };
     executes(world, &image, &Origin::Nothing, op);
-    executed(world, &shell.exec, &image, [false; 3], shell.launch, op);
+    executed(world, &shell.exec, &image, Streams::default(), shell.launch, op);
 }

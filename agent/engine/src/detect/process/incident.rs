@@ -319,7 +319,7 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("tracer.baseline.habits", Value::Strings(told.habits.iter().map(ToString::to_string).collect())),
         ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
     ];
-    if let Some(directory) = &image.directory {
+    if let Some(directory) = world.tasks.directory(pid) {
         attributes.push(("process.working_directory", text(directory)));
     }
     let requests = &world.launches.requests;

@@ -338,7 +338,6 @@ pub mod tests {
             uid: 33,
             fileless: None,
             written: None,
-            directory: None,
         };
         let server = ProcessFacts {
             pid: 20,

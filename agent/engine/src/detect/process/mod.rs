@@ -285,8 +285,7 @@ pub fn executed(
         None if parent == reader => format!("pid {reader} `{}`", server_line(&server.facts)),
         None => format!("pid {}", image.parent_pid),
     };
-    let place = image.directory.as_ref().map_or(String::new(), |directory| format!(" in {directory}"));
-    let fact = format!("pid {} ran `{text}` as user {}{place}, below {below_whom}", op.pid, image.uid);
+    let fact = format!("pid {} ran `{text}` as user {}, below {below_whom}", op.pid, image.uid);
     let earlier = said.filter(|said| request != Some(*said));
     let earlier = earlier.and_then(|node| world.launches.requests.get(node)).map(requests::line);
     let habit = (route, image.file.clone(), shape(&image.args));
@@ -318,7 +317,6 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
         uid: 0,
         fileless: None,
         written: None,
-        directory: None,
     };
     launched::line(&image)
 }
