@@ -1,7 +1,7 @@
 //! Requests that stand inside the content of another: what a reader sees there who takes the content for
 //! something else. By itself it proves nothing, an uploaded text file may hold one.
 
-use super::request_line::{METHODS, begins_request, request_in};
+use super::request_line::{begins_request, request_in};
 use crate::http1::{Event, Head, Parser, Role};
 use memchr::memchr;
 
@@ -41,9 +41,9 @@ impl Hidden {
         [words.next().unwrap_or_default(), words.next().unwrap_or_default()]
     }
 
-    /// Whether its method is one that servers know.
-    pub fn is_everyday(&self) -> bool {
-        METHODS.contains(&self.words()[0])
+    /// Whether its method is in capitals, as all are that servers know.
+    pub fn is_in_capitals(&self) -> bool {
+        self.words()[0].iter().all(u8::is_ascii_uppercase)
     }
 
     /// Its target, as far as that came.

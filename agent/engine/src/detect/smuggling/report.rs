@@ -69,8 +69,8 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         _ if unsure && sender == Sender::Client => Confidence::Suspicious,
         // Whoever reads on there does not find that request first: what is refused is something else.
         _ if refused && !carrier.begins_with_request() => Confidence::Suspicious,
-        // A method that it does not know.
-        501 if !hidden.is_some_and(Hidden::is_everyday) => Confidence::Suspicious,
+        // No method at all.
+        501 if !hidden.is_some_and(Hidden::is_in_capitals) => Confidence::Suspicious,
         _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
         _ if unsure && sender == Sender::Unseen => Confidence::Probable,
         _ => Confidence::Confirmed,

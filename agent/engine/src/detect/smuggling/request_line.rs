@@ -3,7 +3,7 @@
 use crate::http1::is_token_char;
 
 /// Methods that servers know.
-pub const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"];
+const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"];
 /// What a request line ends with, before a number.
 const VERSION: &[u8] = b"HTTP/";
 
