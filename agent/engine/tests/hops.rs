@@ -185,7 +185,9 @@ fn a_script_that_reads_its_content_from_the_same_socket_stays_what_it_is() {
         s.exit(pid, 0);
     }
     s.send(S, conn, Server, &answer(200, "ok"));
-    assert_eq!(told(&mut s), ["process.shell_in_request medium /run"]);
+    // How bad that is is another rule's business.
+    let told = told(&mut s);
+    assert!(matches!(&told[..], [one] if one.starts_with("process.") && one.ends_with(" /run")), "{told:?}");
 }
 
 /// A shell on a pair of unix sockets, and what its server writes there.
