@@ -120,13 +120,16 @@ fn change(path: &Path, change: impl FnOnce(&mut Document) -> Result<String>) -> 
 fn list(document: &Document) -> String {
     let mut text = String::new();
     for usual in document.services.values() {
-        let Usual { service, observed_s, requests, learned, habits } = usual;
+        let Usual { service, observed_s, requests, learned, habits, accepted } = usual;
         let state = if *learned { "learned" } else { "cold" };
         let hours = observed_s / 3600;
         // A string always takes what is written.
         let _ = writeln!(text, "{service}: {state}, {requests} requests in {hours} h");
         for habit in habits {
             let _ = writeln!(text, "  {habit}");
+        }
+        for habit in accepted {
+            let _ = writeln!(text, "  {habit} (accepted)");
         }
     }
     text
@@ -136,7 +139,8 @@ fn forget(document: &mut Document, service: &str, habits: &[Habit]) -> Result<St
     let Some(known) = document.services.get_mut(service) else {
         bail!("the baseline knows no service {service:?}")
     };
-    if let Some(missing) = habits.iter().find(|habit| !known.habits.contains(habit)) {
+    let knows = |habit: &Habit| known.habits.contains(habit) || known.accepted.contains(habit);
+    if let Some(missing) = habits.iter().find(|habit| !knows(habit)) {
         bail!("the baseline does not know of {service} that it does: {missing}");
     }
     if habits.is_empty() {
@@ -144,12 +148,13 @@ fn forget(document: &mut Document, service: &str, habits: &[Habit]) -> Result<St
         return Ok(format!("forgot {service}"));
     }
     known.habits.retain(|habit| !habits.contains(habit));
+    known.accepted.retain(|habit| !habits.contains(habit));
     Ok(habits.iter().map(|habit| format!("forgot of {service}: {habit}\n")).collect())
 }
 
 fn allow(document: &mut Document, service: String, habits: Vec<Habit>) -> String {
     let said = habits.iter().map(|habit| format!("normal for {service}: {habit}\n")).collect();
-    document.merge(Document::of([Usual { service, habits, ..Usual::default() }]));
+    document.merge(Document::of([Usual { service, accepted: habits, ..Usual::default() }]));
     said
 }
 
@@ -232,13 +237,14 @@ mod tests {
         let mut document = Document::default();
         let said = allow(&mut document, "shop".into(), habits(&["edge a:1", "relay GET /ws | b:2"]));
         assert_eq!(said, "normal for shop: edge a:1\nnormal for shop: relay GET /ws | b:2\n");
-        let listed = "shop: cold, 0 requests in 0 h\n  edge a:1\n  relay GET /ws | b:2\n";
+        let listed =
+            "shop: cold, 0 requests in 0 h\n  edge a:1 (accepted)\n  relay GET /ws | b:2 (accepted)\n";
         assert_eq!(list(&document), listed);
         assert!(forget(&mut document, "till", &[]).is_err());
         assert!(forget(&mut document, "shop", &habits(&["edge a:1", "edge z:1"])).is_err());
         assert_eq!(list(&document), listed, "nothing is forgotten by halves");
         forget(&mut document, "shop", &habits(&["edge a:1"])).unwrap();
-        assert_eq!(document.services["shop"].habits, habits(&["relay GET /ws | b:2"]));
+        assert_eq!(document.services["shop"].accepted, habits(&["relay GET /ws | b:2"]));
         forget(&mut document, "shop", &[]).unwrap();
         assert_eq!(document, Document::default());
     }

@@ -9,11 +9,14 @@
 //!       "observed_s": 86400,
 //!       "requests": 120000,
 //!       "learned": true,
-//!       "habits": ["endpoint GET /users/{n}", "edge 10.0.0.7:5432"]
+//!       "habits": ["endpoint GET /users/{n}", "edge 10.0.0.7:5432"],
+//!       "accepted": ["launch GET /terminal | /bin/bash | bash -l"]
 //!     }
 //!   ]
 //! }
 //! ```
+//!
+//! `habits` were learned, `accepted` were given by people: rules that never learn heed only these.
 //!
 //! A tracer reads its own version and all earlier ones, and refuses later ones. Fields may be added without a new
 //! version: readers skip what they do not know.
@@ -110,9 +113,13 @@ impl Document {
             known.observed_s = known.observed_s.max(more.observed_s);
             known.requests = known.requests.max(more.requests);
             known.learned |= more.learned;
+            known.accepted.extend(more.accepted);
+            known.accepted.sort();
+            known.accepted.dedup();
             known.habits.extend(more.habits);
             known.habits.sort();
             known.habits.dedup();
+            known.habits.retain(|habit| known.accepted.binary_search(habit).is_err());
         }
     }
 
@@ -225,7 +232,14 @@ mod tests {
 
     fn usual(service: &str, habits: &[&str]) -> Usual {
         let habits = habits.iter().map(|habit| habit.parse().unwrap()).collect();
-        Usual { service: service.into(), observed_s: 5, requests: 7, learned: false, habits }
+        Usual {
+            service: service.into(),
+            observed_s: 5,
+            requests: 7,
+            learned: false,
+            habits,
+            accepted: Vec::new(),
+        }
     }
 
     #[test]
@@ -258,10 +272,12 @@ mod tests {
     #[test]
     fn a_merge_loses_nothing() {
         let mut document = Document::of([usual("shop", &["edge a:1", "edge b:1"])]);
-        let more = Usual { requests: 9, learned: true, ..usual("shop", &["edge b:1", "edge c:1"]) };
+        let accepted = vec!["edge b:1".parse().unwrap(), "edge d:1".parse().unwrap()];
+        let more = Usual { requests: 9, learned: true, accepted, ..usual("shop", &["edge b:1", "edge c:1"]) };
         document.merge(Document::of([more, usual("till", &[])]));
         let shop = &document.services["shop"];
-        assert_eq!((shop.habits.len(), shop.requests, shop.learned), (3, 9, true));
+        assert_eq!((shop.habits.len(), shop.accepted.len()), (2, 2), "once each");
+        assert_eq!((shop.requests, shop.learned), (9, true));
         assert_eq!(document.services["till"], usual("till", &[]));
     }
 }

@@ -117,9 +117,13 @@ impl Keeper {
         let since = learned.into_iter().filter_map(|mut usual| {
             let Some(kept) = self.kept.services.get(&usual.service) else { return Some(usual) };
             usual.habits.retain(|habit| !kept.habits.contains(habit));
-            // One that someone forgot comes back by what it does from now on only.
-            let forgotten = !file.services.contains_key(&usual.service);
-            (!forgotten || !usual.habits.is_empty()).then_some(usual)
+            usual.accepted.retain(|habit| !kept.accepted.contains(habit));
+            if file.services.contains_key(&usual.service) {
+                return Some(usual);
+            }
+            // One that someone forgot comes back by what it did since only: it is to be learned anew.
+            (usual.observed_s, usual.requests, usual.learned) = (0, 0, false);
+            (!usual.habits.is_empty()).then_some(usual)
         });
         merged.merge(Document::of(since));
         merged
@@ -132,7 +136,14 @@ mod tests {
 
     fn usual(service: &str, habits: &[&str]) -> Usual {
         let habits = habits.iter().map(|habit| habit.parse().unwrap()).collect();
-        Usual { service: service.into(), observed_s: 5, requests: 7, learned: false, habits }
+        Usual {
+            service: service.into(),
+            observed_s: 5,
+            requests: 7,
+            learned: false,
+            habits,
+            accepted: Vec::new(),
+        }
     }
 
     /// Someone else changes the file.
@@ -168,6 +179,36 @@ mod tests {
         assert_eq!(changed, [Usual { service: "till".into(), ..Usual::default() }, expected.clone()]);
         keeper.write_if_due(2, || vec![expected.clone()], Time(0).plus_ms(LOOK_EVERY_MS)).unwrap();
         assert_eq!(Keeper::open(&path).unwrap().kept().collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn who_was_forgotten_is_learned_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.json");
+        let mut keeper = Keeper::open(&path).unwrap();
+        let before = Usual { learned: true, ..usual("till", &["edge a:1"]) };
+        keeper.write(vec![before]).unwrap();
+        edit(&path, |document| document.services.clear());
+        let since = || vec![Usual { learned: true, ..usual("till", &["edge a:1", "edge b:1"]) }];
+        let cold = Usual { observed_s: 0, requests: 0, ..usual("till", &["edge b:1"]) };
+        assert_eq!(keeper.changed(since, Time(0)).unwrap(), [cold.clone()]);
+    }
+
+    #[test]
+    fn what_people_accept_comes_in_and_goes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.json");
+        let mut keeper = Keeper::open(&path).unwrap();
+        keeper.write(vec![usual("shop", &["edge a:1"])]).unwrap();
+        let accepted = Usual { accepted: vec!["edge b:1".parse().unwrap()], ..usual("shop", &["edge a:1"]) };
+        let given = Usual { habits: Vec::new(), ..accepted.clone() };
+        edit(&path, |document| document.merge(Document::of([given])));
+        let learned = || vec![usual("shop", &["edge a:1"])];
+        assert_eq!(keeper.changed(learned, Time(0)).unwrap(), [accepted.clone()]);
+        edit(&path, |document| document.services.get_mut("shop").unwrap().accepted.clear());
+        let known = || vec![accepted.clone()];
+        let changed = keeper.changed(known, Time(0).plus_ms(LOOK_EVERY_MS)).unwrap();
+        assert_eq!(changed, [usual("shop", &["edge a:1"])]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn facts() -> ProcessFacts {
 
 fn usual() -> Usual {
     let habits = vec!["launch GET /a | /bin/sh | sh -c 'a \u{1f600} {}'".parse().unwrap()];
-    Usual { service: "shop".into(), observed_s: 3, requests: 4, learned: true, habits }
+    Usual { service: "shop".into(), observed_s: 3, requests: 4, learned: true, habits, accepted: Vec::new() }
 }
 
 fn inputs(record: &[u8]) -> [(Input<'_>, Time); 5] {

@@ -27,12 +27,16 @@ const MAX_SERVICES: usize = 1024;
 const MAX_SERVICE_BYTES: usize = 256 << 10;
 /// Most bytes of all habits together.
 const MAX_BYTES: usize = 8 << 20;
+/// No kind of habit has more than one part of so many: what strangers can make up, like routes, leaves room for others.
+const MAX_PART: usize = 2;
 /// Most habits that wait, some hundred bytes each; past it they are not learned until they are seen again.
 const MAX_WAITING: usize = 4096;
 /// Most subjects that a habit waits with, its latest: what is said of one is said within seconds.
 const MAX_SUBJECTS: usize = 16;
 /// How long a habit waits for something bad to be said: what grows into an attack does so in moments.
 const WAIT_MS: u64 = 30_000;
+/// How long what was learned can be taken back, since something bad is said of who did it: as long as its case may grow.
+const KEEP_MS: u64 = 60_000;
 /// What waited less when the tracer stops is not learned: as long as a finding takes to be told.
 const MIN_WAIT_MS: u64 = 3_000;
 /// A service is no longer cold after so long: a day has what happens daily,
@@ -59,8 +63,10 @@ pub struct Baseline {
     waiting: BTreeMap<(Arc<str>, Habit), Waiting>,
     /// The same in order of time.
     due: VecDeque<(Time, Arc<str>, Habit)>,
+    /// What was learned just now, with whom it was seen with, and how long it is remembered.
+    lately: VecDeque<(Time, Arc<str>, Habit, VecDeque<Subject>)>,
     /// Bytes of all habits that are learned.
-    held: usize,
+    held: Held,
     /// How often anything was learned or forgotten.
     pub changes: u64,
     /// Habits that found no room.
@@ -96,11 +102,13 @@ struct Service {
     before_s: u64,
     requests: u64,
     learned: bool,
-    /// Something of it found no room: what is not there may be usual all the same.
-    full: bool,
+    /// Something of this kind found no room: what is not there may be usual all the same.
+    full: [bool; Habit::KINDS],
     habits: BTreeSet<Habit>,
+    /// Those of them that people said are normal.
+    accepted: BTreeSet<Habit>,
     /// Bytes of the habits.
-    held: usize,
+    held: Held,
 }
 
 /// What is usual for one service: one of a baseline that is kept, reviewed, shipped.
@@ -114,8 +122,34 @@ pub struct Usual {
     pub requests: u64,
     /// Whether that was long enough, or someone said so, to call something new.
     pub learned: bool,
-    /// What it does, in order.
+    /// What it was seen doing, in order.
     pub habits: Vec<Habit>,
+    /// What people said is normal, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Habit>,
+}
+
+/// Bytes of habits, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held([usize; Habit::KINDS]);
+
+impl Held {
+    fn has_room(&self, habit: &Habit, most: usize) -> bool {
+        let footprint = habit.footprint();
+        self.0[habit.kind()] + footprint <= most / MAX_PART && self.all() + footprint <= most
+    }
+
+    fn add(&mut self, habit: &Habit) {
+        self.0[habit.kind()] += habit.footprint();
+    }
+
+    fn remove(&mut self, habit: &Habit) {
+        self.0[habit.kind()] -= habit.footprint();
+    }
+
+    fn all(&self) -> usize {
+        self.0.iter().sum()
+    }
 }
 
 impl Baseline {
@@ -138,14 +172,19 @@ impl Baseline {
 
     /// Whether enough is known of a service to call something new.
     pub fn is_learned(&self, service: &str) -> bool {
-        self.services.get(service).is_some_and(|known| known.learned && !known.full)
+        self.services.get(service).is_some_and(|known| known.learned)
+    }
+
+    /// Whether people have said that this is normal for a service.
+    pub fn accepts(&self, service: &str, habit: &Habit) -> bool {
+        self.services.get(service).is_some_and(|known| known.accepted.contains(habit))
     }
 
     /// Whether a service has this habit.
     pub fn seen(&self, service: &str, habit: &Habit) -> Seen {
         match self.services.get(service) {
             Some(known) if known.habits.contains(habit) => Seen::Known,
-            Some(known) if known.learned && !known.full => Seen::New,
+            Some(known) if known.learned && !known.full[habit.kind()] => Seen::New,
             _ => Seen::Cold,
         }
     }
@@ -183,23 +222,34 @@ impl Baseline {
         seen
     }
 
-    /// Something was said about a subject: when it is bad, what it was seen doing is not learned.
+    /// Something was said about a subject: when it is bad, what it was seen doing is not learned, nor stays so.
     pub fn said(&mut self, subject: Subject, severity: Severity) {
         if severity >= Severity::High {
             let with = self.waiting.values_mut().filter(|waiting| waiting.subjects.contains(&subject));
             with.for_each(|waiting| waiting.barred = true);
+            let (bad, good) = std::mem::take(&mut self.lately)
+                .into_iter()
+                .partition(|(.., subjects)| subjects.contains(&subject));
+            self.lately = good;
+            let bad: VecDeque<_> = bad;
+            bad.into_iter().for_each(|(_, service, habit, _)| self.unlearn(&service, &habit));
         }
     }
 
     /// Learns what has waited long enough and has nothing bad said about it.
     pub fn settle(&mut self, cases: &Cases, now: Time) {
+        while self.lately.pop_front_if(|(until, ..)| *until <= now).is_some() {}
         while let Some((_, service, habit)) = self.due.pop_front_if(|(due, ..)| *due <= now) {
             let key = (service, habit);
             let Some(waiting) = self.waiting.remove(&key) else { continue };
             // A case may be older than what its subject was seen doing.
             let bad = |subject: &Subject| cases.worst(*subject) >= Some(Severity::High);
             if !waiting.barred && !waiting.subjects.iter().any(bad) {
-                self.learn(&key.0, key.1, now);
+                if self.learn(&key.0, key.1.clone(), now) {
+                    self.lately.push_back((now.plus_ms(KEEP_MS), key.0, key.1, waiting.subjects));
+                    let over = self.lately.len().saturating_sub(MAX_WAITING);
+                    self.lately.drain(..over);
+                }
             }
         }
     }
@@ -221,48 +271,72 @@ impl Baseline {
             observed_s: known.before_s + now.since(known.since) / 1_000_000_000,
             requests: known.requests,
             learned: known.learned,
-            habits: known.habits.iter().cloned().collect(),
+            habits: known.habits.difference(&known.accepted).cloned().collect(),
+            accepted: known.accepted.iter().cloned().collect(),
         };
         self.services.iter().map(usual).collect()
     }
 
     /// What is usual for a service from now on, whatever was; with nothing in it the service is forgotten.
     pub fn replace(&mut self, usual: Usual, now: Time) {
-        let Usual { service, observed_s, requests, learned, habits } = usual;
+        let Usual { service, observed_s, requests, learned, habits, accepted } = usual;
         let service: Arc<str> = service.into();
         if let Some(forgotten) = self.services.remove(&service) {
-            self.held -= forgotten.held;
+            forgotten.habits.iter().for_each(|habit| self.held.remove(habit));
         }
         self.changes += 1;
-        if requests == 0 && !learned && habits.is_empty() {
+        if requests == 0 && !learned && habits.is_empty() && accepted.is_empty() {
             return;
         }
         if let Some(known) = self.service(&service, now) {
             (known.before_s, known.requests, known.learned) = (observed_s, requests, learned);
+        }
+        // What people said comes first where there is no room for all.
+        for habit in accepted {
+            self.learn(&service, habit.clone(), now);
+            if let Some(known) = self.services.get_mut(&service).filter(|known| known.habits.contains(&habit))
+            {
+                known.accepted.insert(habit);
+            }
         }
         for habit in habits {
             self.learn(&service, habit, now);
         }
     }
 
-    fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) {
-        let (held, footprint) = (self.held, habit.footprint());
+    fn unlearn(&mut self, service: &Arc<str>, habit: &Habit) {
+        if let Some(known) = self.services.get_mut(service)
+            && !known.accepted.contains(habit)
+            && known.habits.remove(habit)
+        {
+            known.held.remove(habit);
+            self.held.remove(habit);
+            self.changes += 1;
+        }
+    }
+
+    /// Gives whether it was not known before, and is now.
+    fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) -> bool {
+        let held = self.held;
         let added = match self.service(service, now) {
-            Some(known) if known.habits.contains(&habit) => return,
+            Some(known) if known.habits.contains(&habit) => return false,
             Some(known) => {
-                let room = held + footprint <= MAX_BYTES && known.held + footprint <= MAX_SERVICE_BYTES;
+                let room = held.has_room(&habit, MAX_BYTES) && known.held.has_room(&habit, MAX_SERVICE_BYTES);
+                known.full[habit.kind()] |= !room;
                 if room {
-                    known.habits.insert(habit);
-                    known.held += footprint;
+                    known.held.add(&habit);
+                    known.habits.insert(habit.clone());
                 }
-                known.full |= !room;
                 room
             }
             None => false,
         };
         self.changes += u64::from(added);
         self.unlearned += u64::from(!added);
-        self.held += if added { footprint } else { 0 };
+        if added {
+            self.held.add(&habit);
+        }
+        added
     }
 
     /// Nothing where there is no room, or nobody knows yet who it is.
@@ -279,9 +353,10 @@ impl Baseline {
                 before_s: 0,
                 requests: 0,
                 learned: false,
-                full: false,
+                full: [false; Habit::KINDS],
                 habits: BTreeSet::new(),
-                held: 0,
+                accepted: BTreeSet::new(),
+                held: Held::default(),
             };
             self.services.insert(Arc::clone(service), new);
         }
@@ -367,6 +442,45 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_bad_later_takes_back_what_it_taught() {
+        let mut baseline = Baseline::default();
+        let (bad, good) = (Habit::launch("GET /x", "/bin/sh", "sh -c {}"), Habit::endpoint("GET /x"));
+        let allowed = Habit::edge("db:1");
+        let accepted =
+            Usual { accepted: vec![allowed.clone()], ..Usual { service: "shop".into(), ..Usual::default() } };
+        baseline.replace(accepted, at(0));
+        for (subject, habit) in [(1, &bad), (2, &good), (1, &allowed)] {
+            observe(&mut baseline, subject, habit, 0);
+        }
+        baseline.settle(&Cases::default(), at(WAIT_MS));
+        let seen = |baseline: &Baseline| [&bad, &good, &allowed].map(|habit| baseline.seen("shop", habit));
+        assert_eq!(seen(&baseline), [Seen::Known; 3]);
+        let held = baseline.held;
+        baseline.said(Subject::Other(1), Severity::Critical);
+        assert_eq!(seen(&baseline), [Seen::Cold, Seen::Known, Seen::Known]);
+        assert_eq!(held.all() - baseline.held.all(), bad.footprint());
+        baseline.settle(&Cases::default(), at(WAIT_MS + KEEP_MS));
+        baseline.said(Subject::Other(2), Severity::Critical);
+        assert_eq!(seen(&baseline)[1], Seen::Known, "it is too long ago");
+    }
+
+    #[test]
+    fn what_people_said_is_told_apart_from_what_was_learned() {
+        let mut baseline = Baseline::default();
+        let [learned, accepted] = ["edge a:1", "edge b:1"].map(|habit| habit.parse::<Habit>().expect("one"));
+        let usual = Usual {
+            service: "shop".into(),
+            habits: vec![learned.clone()],
+            accepted: vec![accepted.clone()],
+            ..Usual::default()
+        };
+        baseline.replace(usual.clone(), at(0));
+        assert_eq!(baseline.usual(at(0)), [usual]);
+        assert_eq!([&learned, &accepted].map(|habit| baseline.accepts("shop", habit)), [false, true]);
+        assert_eq!([&learned, &accepted].map(|habit| baseline.seen("shop", habit)), [Seen::Known; 2]);
+    }
+
+    #[test]
     fn time_ends_the_cold() {
         let mut baseline = Baseline::default();
         baseline.served(&"shop".into(), at(0));
@@ -393,7 +507,7 @@ mod tests {
         assert_eq!(again.usual(at(5)), usual);
         assert_eq!((again.held, again.changes > 0), (baseline.held, true));
         again.replace(Usual { service: "shop".into(), ..Usual::default() }, at(5));
-        assert_eq!((again.usual(at(5)).len(), again.held), (0, 0));
+        assert_eq!((again.usual(at(5)).len(), again.held.all()), (0, 0));
     }
 
     #[test]
@@ -407,7 +521,9 @@ mod tests {
         (0..LEARN_REQUESTS).for_each(|_| baseline.served(&"shop".into(), at(0)));
         baseline.settle(&Cases::default(), at(WAIT_MS));
         let known = &baseline.services["shop"];
-        assert!(known.held <= MAX_SERVICE_BYTES && known.habits.len() > 100);
+        assert!(known.held.all() <= MAX_SERVICE_BYTES / MAX_PART && known.habits.len() > 100);
+        assert!(known.learned);
+        assert_eq!(baseline.seen("shop", &Habit::edge("db:1")), Seen::New, "routes say nothing of peers");
         assert_eq!(baseline.unlearned, 10 + (MAX_WAITING - known.habits.len()) as u64);
         assert_eq!(
             baseline.seen("shop", &Habit::endpoint("GET /never")),

@@ -99,6 +99,20 @@ impl Habit {
         }
     }
 
+    /// How many kinds there are.
+    pub(super) const KINDS: usize = 5;
+
+    /// Which kind it is.
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Endpoint { .. } => 0,
+            Self::Edge { .. } => 1,
+            Self::Egress { .. } => 2,
+            Self::Relay { .. } => 3,
+            Self::Launch { .. } => 4,
+        }
+    }
+
     pub(super) fn footprint(&self) -> usize {
         let texts = match self {
             Self::Endpoint { route } => route.len(),
