@@ -34,6 +34,8 @@ pub struct Image {
     pub parent_pid: u32,
     /// Real user.
     pub uid: u32,
+    /// Effective user: with whose rights it runs.
+    pub euid: u32,
     /// Whether the image has no name in any directory, or is a memfd.
     pub fileless: Option<&'static str>,
     /// When its file was written last, in seconds since the epoch, where that is known.
@@ -102,6 +104,7 @@ impl Image {
             comm: text(comm),
             parent_pid: exec.ppid,
             uid: exec.uid,
+            euid: exec.euid,
             fileless: match exec.flags {
                 flags if flags & exec_flag::MEMFD != 0 => Some("memfd"),
                 flags if flags & exec_flag::UNLINKED != 0 => Some("unlinked"),

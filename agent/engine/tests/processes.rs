@@ -348,6 +348,56 @@ fn what_a_server_did_before_its_first_request_is_its_habit() {
 }
 
 #[test]
+fn what_an_entrypoint_launched_is_not_what_its_server_does() {
+    let mut s = Scene::new();
+    let tick = |s: &mut Scene, pid: u32| {
+        s.fork(S, pid);
+        let given = Exec { ppid: 20, ..Exec::default() };
+        s.exec_as(given, Thread(pid, pid), "/bin/sh", &["sh", "-c", "whoami"]);
+        s.exit(pid, 0);
+    };
+    s.exec(S, &["sh", "/entrypoint.sh"]);
+    tick(&mut s, 40);
+    s.exec(S, &["shop"]);
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, &get("/"));
+    s.send(S, conn, Server, &answer(200, "ok"));
+    s.wait(100);
+    tick(&mut s, 41);
+    assert_eq!(told(&mut s), ["process.without_request high probable"]);
+}
+
+#[test]
+fn a_finding_says_with_whose_rights_how_much_was_sent_and_all_techniques() {
+    let (mut s, conn) = serving("/x");
+    let code = format!("print({})", "1+".repeat(150));
+    s.fork(S, 40);
+    s.exec(SHELL, &["sh", "-c", "id; python3 -c x"]);
+    s.fork(SHELL, 41);
+    let given = Exec { uid: 33, euid: 0, flags: exec_flag::MEMFD, ..Exec::default() };
+    let python = Thread(41, 41);
+    s.exec_as(given, python, "/bin/python3", &["python3", "-c", &code]);
+    let away = s.begin_connect(python, 4444);
+    s.established(away, python);
+    s.send(python, away, Client, "0123456789");
+    s.exit(41, 0);
+    s.reset(away, Client);
+    s.exit(40, 0);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    told(&mut s);
+    let all = facts(&s);
+    for fact in [
+        "as user 33 with the rights of user 0, below pid 40 `sh -c 'id; python3 -c x'`",
+        "pid 41 has sent 10 bytes to 127.0.0.1:4444",
+        &code,
+    ] {
+        assert!(all.contains(fact), "{fact}\n{all}");
+    }
+    let techniques = text(s.found()[0], "threat.technique.id").unwrap_or_default();
+    assert!(techniques.contains("T1620") && techniques.contains("T1505.003"), "{techniques}");
+}
+
+#[test]
 fn an_image_without_a_file() {
     let (mut s, conn) = serving("/x");
     s.fork(S, 40);

@@ -23,4 +23,5 @@ use crate::{graph::NodeId, world::World};
 /// A span is about to leave: all of it is known now.
 pub fn ended(world: &mut World, id: NodeId) {
     endpoint::served(world, id);
+    net::ended(world, id);
 }

@@ -17,6 +17,7 @@ pub fn launch(node: &Node, launch: &Launch, directory: Option<&str>) -> Content 
         attributes.push(("process.parent_pid", Value::Int(image.parent_pid.into())));
         attributes.push(("process.command_args", Value::Strings(image.args.clone())));
         attributes.push(("process.real_user.id", Value::Int(image.uid.into())));
+        attributes.push(("process.user.id", Value::Int(image.euid.into())));
         if let Some(fileless) = image.fileless {
             attributes.push(("tracer.process.fileless", Value::Str(fileless.into())));
         }

@@ -8,16 +8,18 @@ use crate::{
     world::{Op, World},
 };
 
-/// The first bytes are sent on a connection, for `root`, by a process of the service that `owner` is of.
-pub fn called(world: &mut World, peer: &Peer, root: Option<NodeId>, owner: u32, op: Op) {
+/// The first bytes are sent on a connection, for `root`, by a process of the service that `owner` is of. Gives whether
+/// the peer was known before.
+pub fn called(world: &mut World, peer: &Peer, root: Option<NodeId>, owner: u32, op: Op) -> bool {
     let service = world.service(owner);
     let subject = match root {
         Some(root) => Subject::Node(root),
         None => Subject::Other(super::subject("net.new_edge", owner, &peer.name)),
     };
     let habit = Habit::edge(&peer.name);
+    let known = world.baseline.edge(&service, &peer.name) == Seen::Known;
     if world.baseline.observe(subject, &service, habit.clone(), world.now) != Seen::New {
-        return;
+        return known;
     }
     let attributes = match root {
         Some(root) => super::attributes(world, root, peer, [habit]),
@@ -34,4 +36,5 @@ pub fn called(world: &mut World, peer: &Peer, root: Option<NodeId>, owner: u32, 
         attributes,
         facts: vec![(op.time, format!("sends its first bytes to {peer}"))],
     });
+    known
 }

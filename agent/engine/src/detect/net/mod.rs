@@ -22,6 +22,8 @@ use fanout::Fans;
 use std::{fmt, net::IpAddr, sync::Arc};
 use tunnel::Relay;
 
+pub use egress::ended;
+
 /// Bytes after which what was sent on a connection is accounted for.
 const ACCOUNT: u64 = 1 << 20;
 
@@ -66,6 +68,8 @@ impl fmt::Display for Peer {
 #[derive(Debug)]
 pub struct Outbound {
     pid: u32,
+    /// The incident that the process is part of, if it was launched by a server.
+    incident: Option<u64>,
     peer: Peer,
     /// What the process began it for.
     root: Option<NodeId>,
@@ -75,6 +79,8 @@ pub struct Outbound {
     /// Place behind the last byte that was sent.
     place: Option<u64>,
     called: bool,
+    /// Whether the peer was known before that.
+    known: bool,
     /// Whether the peer has said anything, or need not yet: a request is sent.
     heard: bool,
     /// Whether a message was sent, or a TLS handshake begun.
@@ -94,12 +100,14 @@ impl Outbound {
         let probes = owner.is_some_and(|owner| fanout::is_new(world, &peer, owner));
         Self {
             pid: op.pid,
+            incident: world.launches.incident(op.pid),
             peer,
             root,
             sent: 0,
             accounted: 0,
             place: None,
             called: false,
+            known: false,
             heard: false,
             asked: false,
             answered: false,
@@ -141,7 +149,7 @@ impl Outbound {
         let Some(owner) = world.owner(op.pid) else { return };
         if !std::mem::replace(&mut self.called, true) {
             let root = self.root.or_else(|| world.root(op));
-            edge::called(world, &self.peer, root, owner, op);
+            self.known = edge::called(world, &self.peer, root, owner, op);
         }
         if !http && self.relay.is_open() {
             tunnel::wrote(world, self, bytes, op);
@@ -170,6 +178,9 @@ impl Outbound {
             self.answered |= self.asked && received > 1;
         }
         self.done(world);
+        if let Some(incident) = self.incident.filter(|_| self.sent > 0) {
+            super::process::sent(world, self.pid, incident, &self.peer.name, self.sent);
+        }
         if let Some(owner) = world.owner(self.pid) {
             self.account(self.root, owner, world);
         }

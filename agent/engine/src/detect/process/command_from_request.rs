@@ -290,6 +290,9 @@ fn is_quote(before: Option<char>, behind: Option<char>) -> bool {
     quote(before) && quote(behind) || before == Some('>') && behind == Some('<')
 }
 
+/// Its name.
+pub const RULE: &str = "process.command_from_request";
+
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let order = launched.order.filter(|order| order.is_one())?;
@@ -316,7 +319,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let said = crate::span::redact(said);
     let shown = &said[..said.floor_char_boundary(200)];
     Some(Hit {
-        rule: "process.command_from_request",
+        rule: RULE,
         severity: Severity::Critical,
         confidence: match order.part {
             Part::Within if order.text.len() > 4096 => Confidence::Probable,

@@ -31,10 +31,9 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         confidence: if severity == Severity::High { Confidence::Probable } else { Confidence::Suspicious },
         title: format!("ran `{}` for a request", launched.line()),
         fact: format!("a program was launched while a request was open{why}"),
-        techniques: if severity == Severity::High {
-            &["T1505.003", "T1033", "T1082"]
-        } else {
-            &["T1505.003"]
+        techniques: match super::program::is_reconnaissance(launched.program.name, launched.program.args) {
+            true if severity == Severity::High => &["T1505.003", "T1033", "T1082"],
+            _ => &["T1505.003"],
         },
     })
 }

@@ -1,7 +1,7 @@
 //! All that descends from one fork of a server, and what is said of it.
 
 use super::{
-    command_from_request::Order,
+    command_from_request::{self, Order},
     launched::{Below, Hit, When},
     requests,
 };
@@ -25,8 +25,10 @@ const MAX_FACTS: usize = 48;
 /// Rules that say little of what is usual for its service.
 const ASK_THE_BASELINE: &[&str] =
     &["process.in_request", "process.shell_in_request", "process.without_request"];
-/// Most programs that are held against the baseline.
-const MAX_HABITS: usize = 8;
+/// Most different programs that are held against the baseline; of more not all can be usual.
+const MAX_HABITS: usize = 16;
+/// Facts that stay of what is usual so far: those that show what comes next.
+const MAX_USUAL_FACTS: usize = 16;
 /// Most requests that a launch may be for that are named.
 const MAX_CANDIDATES: usize = 8;
 /// What is said of a launch whose request cannot be read.
@@ -54,6 +56,8 @@ pub struct Line {
     pub order: Option<(NodeId, Order)>,
     /// All that do, with the bits that says.
     pub named: Vec<(NodeId, f64)>,
+    /// Whether it was typed into a terminal that people have said is normal, or is one.
+    pub accepted: bool,
 }
 
 /// What a process runs.
@@ -74,7 +78,16 @@ pub struct Program {
 impl Line {
     /// A process that has executed nothing yet.
     pub fn new(incident: u64, parent: u32, below: Below) -> Self {
-        Self { incident, parent, below, above: None, program: None, order: None, named: Vec::new() }
+        Self {
+            incident,
+            parent,
+            below,
+            above: None,
+            program: None,
+            order: None,
+            named: Vec::new(),
+            accepted: false,
+        }
     }
 
     /// A child of this one.
@@ -86,7 +99,7 @@ impl Line {
         };
         let above =
             self.program.as_ref().map(|program| Arc::clone(&program.words)).or_else(|| self.above.clone());
-        Self { above, ..Self::new(self.incident, pid, below) }
+        Self { above, accepted: self.accepted, ..Self::new(self.incident, pid, below) }
     }
 }
 
@@ -113,6 +126,8 @@ pub struct Incident {
     pub kind: Option<u64>,
     /// Processes that are alive.
     pub alive: u32,
+    /// Whether people have said of all that was launched in it that it is normal.
+    pub accepted: bool,
     /// Whether a shell in it takes its commands from a pipe.
     pub fed: bool,
     /// What a program in it connected to last.
@@ -127,8 +142,14 @@ pub struct Incident {
     pub due: Option<Time>,
     /// What was seen and not told yet.
     facts: Vec<(Time, String)>,
+    /// Facts that found no room.
+    pub left_out: u64,
     /// Programs, with the routes that they are for.
-    habits: Vec<(String, String, String)>,
+    habits: BTreeSet<(String, String, String)>,
+    /// Whether there were more of them.
+    habits_cut: bool,
+    /// Techniques of all that was said.
+    techniques: BTreeSet<&'static str>,
     /// What it is told about, once it was.
     subject: Option<Subject>,
 }
@@ -156,6 +177,7 @@ impl Incident {
             top: None,
             kind: None,
             alive: 0,
+            accepted: true,
             fed: false,
             connected: None,
             worst: None,
@@ -163,7 +185,10 @@ impl Incident {
             first: Time::default(),
             due: None,
             facts: Vec::new(),
-            habits: Vec::new(),
+            left_out: 0,
+            habits: BTreeSet::new(),
+            habits_cut: false,
+            techniques: BTreeSet::new(),
             subject: None,
         }
     }
@@ -177,19 +202,24 @@ impl Incident {
     pub fn add(&mut self, time: Time, fact: String) {
         if self.facts.len() < MAX_FACTS {
             self.facts.push((time, fact));
+        } else {
+            self.left_out += 1;
         }
     }
 
     /// A program, with the route that it is for.
     pub fn habits(&mut self, habit: (String, String, String)) {
-        if self.habits.len() < MAX_HABITS {
-            self.habits.push(habit);
+        if self.habits.len() < MAX_HABITS || self.habits.contains(&habit) {
+            self.habits.insert(habit);
+        } else {
+            self.habits_cut = true;
         }
     }
 
     /// A rule says something of an image.
     pub fn hit(&mut self, hit: Hit, image: &Image, pid: u32, named: Option<NodeId>) {
         let strength = |hit: &Hit| (hit.severity, hit.confidence);
+        self.techniques.extend(hit.techniques);
         let said = self.said.entry(hit.rule).or_insert_with(|| hit.clone());
         if strength(&hit) > strength(said) {
             *said = hit.clone();
@@ -209,10 +239,20 @@ impl Incident {
     }
 
     /// A rule says something of what was launched before.
-    pub fn hit_again(&mut self, hit: Hit) {
+    pub fn hit_again(&mut self, mut hit: Hit) {
+        if self.accepted {
+            accept(&mut hit);
+        }
         if let Some(Worst { image, pid, named, .. }) = self.worst.clone() {
             self.hit(hit, &image, pid, named);
         }
+    }
+}
+
+/// People have said that a launch is normal: whatever it is, it is told low; not that a stranger says what it runs.
+pub fn accept(hit: &mut Hit) {
+    if hit.rule != command_from_request::RULE {
+        hit.severity = hit.severity.min(Severity::Low);
     }
 }
 
@@ -237,6 +277,7 @@ pub fn tell(world: &mut World, id: u64) {
             let series = &mut world.launches.series;
             if series.len() >= MAX_SERIES {
                 series.clear();
+                world.launches.dropped += 1;
             }
             let key = (incident.reader, incident.kind.unwrap_or_default());
             Subject::Node(*series.entry(key).or_insert(top))
@@ -245,13 +286,11 @@ pub fn tell(world: &mut World, id: u64) {
         (None, _, None) => Subject::Other(id),
     });
     incident.subject = Some(subject);
-    let mut facts = std::mem::take(&mut incident.facts);
-    if let Some(via) = incident.via.filter(|_| request.is_some()) {
-        facts.push((incident.began, format!("pid {via}{TOLD}")));
-    }
     let (habits, reader, candidates) =
         (incident.habits.clone(), incident.reader, incident.candidates.clone());
-    let (began, said) = (incident.began, std::mem::take(&mut incident.said));
+    let (began, all) = (incident.began, !incident.habits_cut && !incident.habits.is_empty());
+    let asks = |hit: &Hit| ASK_THE_BASELINE.contains(&hit.rule);
+    let asks = incident.said.values().all(asks) && asks(&worst.hit);
     let service = world.service(reader);
     let of_route = |(fallback, file, shape): (String, String, String)| {
         let route = request.map_or(fallback, |node| world.launches.requests.route(node));
@@ -264,18 +303,41 @@ pub fn tell(world: &mut World, id: u64) {
     }
     // Who serves may have been unknown when the rules were asked.
     let usual = |habit| world.baseline.seen(&service, habit) == Seen::Known;
-    let asks = |hit: &Hit| ASK_THE_BASELINE.contains(&hit.rule);
+    let accepted = |habit| world.baseline.accepts(&service, habit);
+    let accepted = all && habits.iter().all(accepted);
     let mut worst = worst;
-    if !habits.is_empty() && habits.iter().all(usual) && said.values().all(asks) && asks(&worst.hit) {
-        worst.hit.severity = worst.hit.severity.min(Severity::Low);
+    if accepted || all && asks && habits.iter().all(usual) {
+        accept(&mut worst.hit);
+    }
+    let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
+    if accepted {
+        incident.said.values_mut().for_each(accept);
     }
     if worst.hit.severity <= Severity::Low && !new {
+        let usual = incident.facts.len().saturating_sub(MAX_USUAL_FACTS);
+        incident.facts.drain(..usual);
         return;
     }
+    let (mut facts, said) = (std::mem::take(&mut incident.facts), std::mem::take(&mut incident.said));
+    if let Some(via) = incident.via.filter(|_| request.is_some()) {
+        facts.push((incident.began, format!("pid {via}{TOLD}")));
+    }
+    let techniques = incident.techniques.iter().map(|id| (*id).to_owned()).collect();
     let lead = worst.hit.rule;
     let case = case(
         world,
-        Told { worst, subject, request, candidates, began, reader, facts, habits, service: &service },
+        Told {
+            worst,
+            subject,
+            request,
+            candidates,
+            began,
+            reader,
+            facts,
+            habits,
+            techniques,
+            service: &service,
+        },
     );
     let also: Vec<_> = (said.into_values())
         .filter(|hit| hit.rule != lead)
@@ -303,6 +365,7 @@ struct Told<'a> {
     reader: u32,
     facts: Vec<(Time, String)>,
     habits: BTreeSet<Habit>,
+    techniques: Vec<String>,
     service: &'a str,
 }
 
@@ -316,11 +379,16 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("process.executable.name", text(super::program::name(&image.file))),
         ("process.command_args", Value::Strings(image.args.clone())),
         ("process.real_user.id", Value::Int(image.uid.into())),
-        ("tracer.baseline.habits", Value::Strings(told.habits.iter().map(ToString::to_string).collect())),
-        ("threat.technique.id", Value::Strings(hit.techniques.iter().map(|id| (*id).to_owned()).collect())),
+        ("process.user.id", Value::Int(image.euid.into())),
+        ("threat.technique.id", Value::Strings(told.techniques)),
     ];
     if let Some(directory) = world.tasks.directory(pid) {
         attributes.push(("process.working_directory", text(directory)));
+    }
+    // That a stranger says what runs is never normal.
+    if hit.rule != command_from_request::RULE {
+        let habits = told.habits.iter().map(ToString::to_string).collect();
+        attributes.push(("tracer.baseline.habits", Value::Strings(habits)));
     }
     let requests = &world.launches.requests;
     let (mut facts, mut confidence) = (told.facts, hit.confidence);
@@ -360,12 +428,12 @@ fn case(world: &World, told: Told<'_>) -> Case {
 }
 
 impl requests::Requests {
-    /// Method and route of a request; nothing of one that was forgotten.
+    /// Method and route of a request.
     pub fn route(&self, node: NodeId) -> String {
         let route = |exchange: &Exchange| match exchange.unread {
             Some(unread) => unread.carrier.title().to_owned(),
             None => route(exchange.method(), exchange.target()),
         };
-        self.get(node).map_or(String::new(), route)
+        self.get(node).map_or(super::SOME_REQUEST.to_owned(), route)
     }
 }

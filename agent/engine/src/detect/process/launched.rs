@@ -286,7 +286,15 @@ fn folder(path: &str) -> Option<&str> {
 
 /// A command line, as one would type it, cut to what a title can hold.
 pub fn line(image: &Image) -> String {
-    const MOST: usize = 160;
+    line_of(image, 160)
+}
+
+/// The same, cut to as many bytes as one fact can hold beside others.
+pub fn long_line(image: &Image) -> String {
+    line_of(image, 800)
+}
+
+fn line_of(image: &Image, most: usize) -> String {
     let mut line = String::new();
     // A title that a process gave itself leaves its other arguments empty.
     let empty = image.args.iter().rev().take_while(|arg| arg.is_empty()).count();
@@ -299,8 +307,8 @@ pub fn line(image: &Image) -> String {
             true => line.push_str(&format!("'{arg}'")),
             false => line.push_str(arg),
         }
-        if line.len() > MOST {
-            line.truncate(line.floor_char_boundary(MOST));
+        if line.len() > most {
+            line.truncate(line.floor_char_boundary(most));
             line.push('…');
             break;
         }
@@ -336,6 +344,7 @@ pub mod tests {
             comm: String::new(),
             parent_pid: 20,
             uid: 33,
+            euid: 33,
             fileless: None,
             written: None,
         };

@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_LINES: usize = 16_384;
 /// Most incidents; past it the oldest is forgotten, which is counted.
 const MAX_INCIDENTS: usize = 4096;
-/// Programs that are remembered of processes that have not read a request yet; past it all are forgotten.
-const MAX_EARLY: usize = 8192;
+/// Processes that have not read a request yet of which it is known what they launched; past it all are forgotten.
+const MAX_EARLY: usize = 4096;
+/// Programs of each: a timer has a handful.
+const MAX_EARLY_KINDS: usize = 32;
 /// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
 const MAX_SERVERS: usize = 4096;
 /// Most threads of servers that are known to have begun after the first request; past it none is taken for a timer's.
@@ -33,7 +35,7 @@ pub struct Launches {
     /// What those say that launches were just compared with.
     pub(super) said: Recent,
     /// What was launched by whom before that had read a request.
-    pub(super) early: FxHashSet<(u32, u64)>,
+    pub(super) early: FxHashMap<u32, FxHashSet<u64>>,
     /// Threads of servers that began after the first request; nothing once there were too many.
     late: Option<FxHashSet<u32>>,
     /// What servers connected to last.
@@ -49,6 +51,8 @@ pub struct Launches {
     pub(super) next: u64,
     /// Processes and incidents that were not followed for want of room.
     pub forgotten: u64,
+    /// What was remembered of servers and incidents, and forgotten for want of room.
+    pub dropped: u64,
 }
 
 impl Default for Launches {
@@ -60,7 +64,7 @@ impl Default for Launches {
             due: BTreeSet::new(),
             requests: Requests::default(),
             said: Recent::default(),
-            early: FxHashSet::default(),
+            early: FxHashMap::default(),
             late: Some(FxHashSet::default()),
             connects: FxHashMap::default(),
             fed: FxHashMap::default(),
@@ -68,6 +72,7 @@ impl Default for Launches {
             series: FxHashMap::default(),
             next: 0,
             forgotten: 0,
+            dropped: 0,
         }
     }
 }
@@ -116,6 +121,13 @@ impl Launches {
         incident.map_or(&[], |incident| &incident.candidates)
     }
 
+    /// Whether one more process can be followed; that it cannot is counted.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = self.lines.len() < MAX_LINES;
+        self.forgotten += u64::from(!room);
+        room
+    }
+
     /// An incident begins.
     pub(super) fn open(&mut self, incident: Incident) -> u64 {
         if self.incidents.len() >= MAX_INCIDENTS
@@ -157,6 +169,11 @@ impl Launches {
         Some(line)
     }
 
+    /// The incident that a process is part of.
+    pub fn incident(&self, pid: u32) -> Option<u64> {
+        self.lines.get(&pid).map(|line| line.incident)
+    }
+
     /// A process, and what it is part of.
     pub(super) fn line(&mut self, pid: u32) -> Option<(&mut Line, &mut Incident)> {
         let line = self.lines.get_mut(&pid)?;
@@ -177,16 +194,23 @@ impl Launches {
 
     /// A process launched a program before it has read any request.
     pub(super) fn early(&mut self, pid: u32, kind: u64) {
-        if self.early.len() >= MAX_EARLY {
+        if self.early.len() >= MAX_EARLY && !self.early.contains_key(&pid) {
             self.early.clear();
+            self.dropped += 1;
         }
-        self.early.insert((pid, kind));
+        let early = self.early.entry(pid).or_default();
+        if early.len() < MAX_EARLY_KINDS {
+            early.insert(kind);
+        } else {
+            self.dropped += 1;
+        }
     }
 
     /// A server connects to someone.
     pub(super) fn connected(&mut self, server: u32, at: Time, to: String) {
         if self.connects.len() >= MAX_SERVERS {
             self.connects.clear();
+            self.dropped += 1;
         }
         self.connects.insert(server, (at, to));
     }
@@ -200,6 +224,7 @@ impl Launches {
     pub(super) fn feeds(&mut self, server: u32, at: Time, incident: u64) {
         if self.fed.len() >= MAX_SERVERS {
             self.fed.clear();
+            self.dropped += 1;
         }
         self.fed.insert(server, (at, incident));
     }

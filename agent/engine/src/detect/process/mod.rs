@@ -33,7 +33,7 @@ mod without_request;
 use crate::{
     Time,
     cause::Origin,
-    detect::shape,
+    detect::{Habit, shape},
     graph::NodeId,
     launch::Image,
     world::{Op, World},
@@ -44,7 +44,7 @@ use incident::{Incident, Line, Program as Known};
 pub use launched::Streams;
 use launched::{Below, Hit, Launched, Room, When};
 pub use launches::Launches;
-pub use network::{connects, listens, talks};
+pub use network::{connects, listens, sent, talks};
 use program::Program;
 use rustc_hash::FxHashSet;
 use tracer_common::{Exec, Exit};
@@ -54,6 +54,8 @@ use twox_hash::XxHash3_64;
 const MAX_COMPARED: usize = 16;
 /// How long what caused a launch may stay undecided, or its server unknown, before it is told.
 const DECIDE_MS: u64 = 1_000;
+/// The route of a launch for one of several requests, nobody knows which.
+pub const SOME_REQUEST: &str = "?";
 /// How often that is looked at.
 const LOOK_MS: u64 = 50;
 /// The rules.
@@ -84,6 +86,9 @@ pub fn forked(world: &mut World, child: u32, origin: &Origin, op: Op) {
 
 /// A server does something that may begin an incident.
 fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
+    if !matches!(origin, Origin::Serving(_) | Origin::Idle(_)) || !world.launches.has_room() {
+        return None;
+    }
     let mut server = (op.pid, None);
     let (when, candidates) = match origin {
         Origin::Serving(evidence) if evidence.pid == op.pid || evidence.via == Some(op.pid) => {
@@ -91,7 +96,7 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
                 true => world.graph.cause(node).unwrap_or(node),
                 false => node,
             });
-            let open = world.causes.open_requests(evidence.pid).take(MAX_COMPARED);
+            let open = world.causes.open_requests(evidence.pid).rev().take(MAX_COMPARED);
             let mut candidates: Vec<_> = told.into_iter().chain(evidence.sole).collect();
             candidates.extend(open);
             candidates.extend(world.launches.requests.sessions(op.pid));
@@ -133,15 +138,14 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
 /// A process is about to be shown with a new image: finds the requests that say what it runs.
 pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
     if !world.launches.lines.contains_key(&op.pid) {
-        let Some(incident) = begins(world, origin, op) else { return early(world, image) };
+        let Some(incident) = begins(world, origin, op) else { return early(world, image, op) };
         world.launches.enter(op.pid, Line::new(incident, image.parent_pid, Below::Same));
     }
     let Some((_, incident)) = world.launches.line(op.pid) else { return };
     let (reader, forked, mut nodes) = (incident.reader, incident.began, incident.candidates.clone());
     if let When::InFlight(_) = incident.when {
         let began = |node: &NodeId| world.graph.times(*node).is_some_and(|times| times.start <= forked);
-        let open: Vec<_> = world.causes.open_requests(reader).filter(began).collect();
-        let newest = open.into_iter().rev().take(MAX_COMPARED);
+        let newest = world.causes.open_requests(reader).filter(began).rev().take(MAX_COMPARED);
         nodes.extend(newest.filter(|node| !incident.candidates.contains(node)).collect::<Vec<_>>());
     }
     let mut named: Vec<(NodeId, Order)> = Vec::new();
@@ -194,8 +198,10 @@ fn room(world: &World, incident: &Incident) -> Room {
     }
 }
 
-/// A program that nobody's request can have asked for yet.
-fn early(world: &mut World, image: &Image) {
+/// A program that nobody's request can have asked for yet. What it launched as the one that it was before is not its
+/// own.
+fn early(world: &mut World, image: &Image, op: Op) {
+    world.launches.early.remove(&op.pid);
     if world.tasks.served(image.parent_pid).is_some() {
         return;
     }
@@ -224,6 +230,7 @@ pub fn executed(
     let above = line.above.as_ref().map_or(0, |above| above.len());
     let kind = kind_of(image);
     let text = launched::line(image);
+    let typed_into = program.reads_commands();
     let known = Known {
         itself: image.itself(),
         shell: matches!(program.kind, program::Kind::Shell(_)),
@@ -232,7 +239,7 @@ pub fn executed(
         words: below::words(image).into(),
     };
     let itself = line.program.as_ref().is_some_and(|before| before.itself == known.itself);
-    let parent = line.parent;
+    let (parent, line_accepted) = (line.parent, line.accepted);
     incident.top = incident.top.or(launch);
     let order = line.order.as_ref().map(|(node, order)| (*node, order.clone()));
     let sole = match incident.candidates[..] {
@@ -243,7 +250,11 @@ pub fn executed(
     let request = said.filter(|said| incident.candidates.contains(said)).or(sole).or(said);
     let timer = incident.timer;
     let room = world.launches.incidents.get(&id).map(|incident| room(world, incident)).unwrap_or_default();
-    let route = request.map(|node| world.launches.requests.route(node)).unwrap_or_default();
+    let route = match (request, when) {
+        (Some(request), _) => world.launches.requests.route(request),
+        (None, When::InFlight(_)) => SOME_REQUEST.to_owned(),
+        (None, When::Idle(_)) => String::new(),
+    };
     let service = world.service(reader);
     let server = world.tasks.resource(reader, &world.config);
     let launched = Launched {
@@ -267,15 +278,19 @@ pub fn executed(
         room,
         timer,
         seen: world.baseline.launch(&service, &route, &image.file, &shape(&image.args)),
-        since_start: world.launches.early.contains(&(reader, kind)),
+        since_start: world.launches.early.get(&reader).is_some_and(|early| early.contains(&kind)),
         unreadable: world.tasks.serves_unreadable(reader),
     };
     let mut hits: Vec<Hit> = RULES.iter().filter_map(|rule| rule(&launched)).collect();
-    let fed = program.reads_commands() && launched.is_fed();
+    let fed = typed_into && launched.is_fed();
     if fed {
         hits.extend(network::pumped(world, reader, id, &text, op));
         world.launches.feeds(reader, op.time, id);
         world.launches.shells.add(op.pid, exec, image, launch);
+    }
+    let accepted = line_accepted || world.baseline.accepts(&service, &habit_of(&route, image));
+    if accepted {
+        hits.iter_mut().for_each(incident::accept);
     }
     if launched.is_server_again() || launched.is_helper() {
         hits.retain(|hit| hit.severity > crate::Severity::Low);
@@ -285,12 +300,18 @@ pub fn executed(
         None if parent == reader => format!("pid {reader} `{}`", server_line(&server.facts)),
         None => format!("pid {}", image.parent_pid),
     };
-    let fact = format!("pid {} ran `{text}` as user {}, below {below_whom}", op.pid, image.uid);
+    let user = match image.euid {
+        own if own == image.uid => format!("user {own}"),
+        other => format!("user {} with the rights of user {other}", image.uid),
+    };
+    let fact = format!("pid {} ran `{}` as {user}, below {below_whom}", op.pid, launched::long_line(image));
     let earlier = said.filter(|said| request != Some(*said));
     let earlier = earlier.and_then(|node| world.launches.requests.get(node)).map(requests::line);
     let habit = (route, image.file.clone(), shape(&image.args));
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     line.program = Some(known);
+    line.accepted |= accepted && typed_into;
+    incident.accepted &= accepted;
     incident.fed |= fed;
     incident.kind.get_or_insert(kind);
     incident.add(op.time, fact);
@@ -307,6 +328,11 @@ pub fn executed(
     world.launches.schedule(id, now);
 }
 
+/// What it is in a baseline.
+fn habit_of(route: &str, image: &Image) -> Habit {
+    Habit::launch(route, &image.file, &shape(&image.args))
+}
+
 /// A server's command line.
 fn server_line(facts: &crate::ProcessFacts) -> String {
     let image = Image {
@@ -315,6 +341,7 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
         comm: String::new(),
         parent_pid: 0,
         uid: 0,
+        euid: 0,
         fileless: None,
         written: None,
     };
@@ -323,7 +350,9 @@ fn server_line(facts: &crate::ProcessFacts) -> String {
 
 /// A process ended.
 pub fn exited(world: &mut World, exit: &Exit, op: Op) {
-    let now = world.now;
+    // Its connections end after it: what was sent on them is part of what it did.
+    let soon = world.now.plus_ms(LOOK_MS);
+    world.launches.early.remove(&op.pid);
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     let id = line.incident;
     if let Some(program) = &line.program {
@@ -331,7 +360,7 @@ pub fn exited(world: &mut World, exit: &Exit, op: Op) {
         let how = if signal == 0 { format!("exit code {code}") } else { format!("signal {signal}") };
         incident.add(op.time, format!("pid {} `{}` ended with {how}", op.pid, program.line));
     }
-    world.launches.schedule(id, now);
+    world.launches.schedule(id, soon);
     world.launches.shells.exited(op.pid);
     world.launches.leave(op.pid);
 }

@@ -92,6 +92,14 @@ fn server_connects(world: &mut World, to: String, op: Op) {
     launches.connected(op.pid, op.time, to);
 }
 
+/// A connection of a program ended on which it has sent something.
+pub fn sent(world: &mut World, pid: u32, incident: u64, to: &str, bytes: u64) {
+    let now = world.now;
+    if let Some(incident) = world.launches.incidents.get_mut(&incident) {
+        incident.add(now, format!("pid {pid} has sent {bytes} bytes to {to}"));
+    }
+}
+
 /// A process begins to listen.
 pub fn listens(world: &mut World, sock: &Sock, op: Op) {
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
