@@ -16,7 +16,7 @@ use crate::{
     unread::Unread,
 };
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU64};
 
 /// Most nodes whose span has not left: what many servers together work on at once. Each takes about 400
 /// bytes, besides what [`MAX_DETAILS`] counts.
@@ -43,22 +43,23 @@ const MAX_PATIENT: usize = MAX_NODES / 2;
 /// but no trace grows for ever.
 pub const KEEP_MS: u64 = 60_000;
 
-/// Names a node; numbers are never reused.
+/// Names a node; numbers are never reused. Not zero, so that where there may be none costs no more: tens of thousands of
+/// requests that wait for their answers have one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(u64);
+pub struct NodeId(NonZeroU64);
 
 #[cfg(test)]
 impl NodeId {
     /// One of no graph.
     pub const fn nth(n: u64) -> Self {
-        Self(n)
+        Self(NonZeroU64::MIN.saturating_add(n))
     }
 }
 
 /// A name for tests.
 #[cfg(test)]
 pub const fn node_id(number: u64) -> NodeId {
-    NodeId(number)
+    NodeId::nth(number)
 }
 
 /// What is still of use of a node whose span has left: its children's place.
@@ -91,7 +92,8 @@ pub struct GraphStats {
 #[derive(Debug)]
 pub struct Graph {
     nodes: FxHashMap<NodeId, Node>,
-    next: u64,
+    /// The name of the newest.
+    newest: NodeId,
     details: Budget,
     /// Ended nodes by when their span leaves: all wait equally long.
     due: VecDeque<(Time, NodeId)>,
@@ -108,7 +110,7 @@ impl Default for Graph {
     fn default() -> Self {
         Self {
             nodes: FxHashMap::default(),
-            next: 0,
+            newest: NodeId(NonZeroU64::MIN),
             details: Budget::new(MAX_DETAILS),
             due: VecDeque::new(),
             delayed: VecDeque::new(),
@@ -122,8 +124,8 @@ impl Default for Graph {
 impl Graph {
     /// A name for a node that is to be added.
     pub fn name(&mut self) -> NodeId {
-        self.next += 1;
-        NodeId(self.next)
+        self.newest = NodeId(self.newest.0.saturating_add(1));
+        self.newest
     }
 
     /// Adds a node; nothing when there is no room for it, which is counted.
