@@ -33,7 +33,9 @@ impl Below {
             }
             _ => false,
         };
-        Self::Deeper { ordered: has_word(above, program.name) || within() }
+        // What of its arguments was not kept may have told it.
+        let cut = above.len() + 3 >= MAX_WORDS;
+        Self::Deeper { ordered: cut || has_word(above, program.name) || within() }
     }
 }
 

@@ -17,6 +17,8 @@ use tracer_common::exec_flag;
 
 /// Fewest bytes that are compared.
 const MIN_TEXT: usize = 2;
+/// Fewest bytes of a command that may have been cut, less than are kept of arguments.
+const MIN_CUT: usize = 1024;
 /// Fewest bytes of a command with characters of the shell's that nobody writes by chance.
 const MIN_LOUD: usize = 8;
 /// What a text of a request says for being the cause of what it names, in bits: some for where it stands, some
@@ -149,6 +151,10 @@ impl<'a> Ordered<'a> {
         if said == text {
             return Some(if !place.names() || elaborate { Part::Whole } else { Part::Name });
         }
+        // One that was cut is as much of it as the kernel side keeps.
+        if text.len() >= MIN_CUT && said.starts_with(text) {
+            return Some(Part::Whole);
+        }
         if said.len() >= text.len() {
             let found = finder.find(said.as_bytes()).is_some() && stands_in(text, said);
             return found.then_some(Part::Within);
@@ -236,6 +242,11 @@ fn named(said: &str, words: &[String], alone: bool) -> Part {
 /// Whether a command is a word of a text, or the value of an option in it: `--checkpoint-action=exec=id`,
 /// `-exec id ;`.
 fn is_word_in(command: &str, text: &str) -> bool {
+    // A form of several parts, and a key, begin with dashes, too.
+    const MAX_OPTIONS: usize = 256;
+    if text.len() > MAX_OPTIONS || text.contains(['\r', '\n']) || text.starts_with("----") {
+        return false;
+    }
     let edge = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "=;|'\"".contains(c));
     let mut places = text.match_indices(command).filter(|(at, _)| *at > 0);
     !command.is_empty()
@@ -407,6 +418,11 @@ mod tests {
             (&["git", "log"], Place::Query, "git,log"),
             (&["python3", "jobs/daily.py"], Place::Query, "jobs/daily.py"),
             (&["tar", "-x"], Place::Query, "-x"),
+            (
+                &["sh", "-c", "make test"],
+                Place::Content,
+                "--b\r\nContent-Disposition: form-data; name=\"t\"\r\n\r\nplease run make test, then push\r\n--b--",
+            ),
             (&["sh", "-c", "x"], Place::Query, "x"),
             (&["sh", "-c", "grep ';;' x"], Place::Query, ";;"),
         ];
@@ -456,6 +472,16 @@ mod tests {
         let both = ["{{popen(['ls', '-la'])}}&password=hunter2", "ls -la"].map(|text| (Place::Content, text));
         let image = scene(&["ls", "-la"]).image;
         assert_eq!(order(&both, &image).map(|order| order.part), Some(Part::Whole), "the shortest");
+    }
+
+    #[test]
+    fn a_command_that_was_cut_is_the_begin_of_what_was_said() {
+        let cut = format!(": {}", "a".repeat(2000));
+        let said = format!("{cut}aaa; cat /etc/hosts");
+        let part =
+            |args: &[&str]| order(&[(Place::Query, &*said)], &scene(args).image).map(|order| order.part);
+        assert_eq!(part(&["sh", "-c", &cut]), Some(Part::Whole));
+        assert_eq!(part(&["sh", "-c", ": a"]), None);
     }
 
     #[test]

@@ -7,10 +7,13 @@
 use super::{
     launched::Launched,
     names::{AROUND, LETS_IN, SESSION, TAKES_A_FILE, WRAPPERS},
-    program::{Kind, Program, Told, asks_about_host, is_dropped, is_intrusion, is_reconnaissance, name},
+    program::{
+        Kind, Program, Told, asks_about_host, is_anyones, is_dropped, is_intrusion, is_reconnaissance, name,
+    },
     shell::Script,
 };
 use crate::Severity;
+use tracer_common::exec_flag;
 
 /// Most texts within one another that are looked into.
 const MAX_DEPTH: u8 = 4;
@@ -50,6 +53,9 @@ pub fn told(launched: &Launched<'_>) -> Option<(Severity, &'static str)> {
     let kind = launched.program.kind;
     let (grade, why) = (kind != Kind::Other).then(|| grade(kind, 0))?;
     let near = launched.is_near(grade);
+    if near && launched.program.text().is_some() && launched.flags & exec_flag::ARGS_CUT != 0 {
+        return Some((Severity::High, "it is longer than what can be read of it"));
+    }
     let high = match grade {
         Grade::Plain if near && launched.could_be_hidden() => {
             return Some((Severity::High, "its request says what cannot be read, and nothing of this"));
@@ -76,6 +82,9 @@ fn grade(kind: Kind<'_>, depth: u8) -> Graded {
         Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input) => {
             (Grade::Anyones, "it takes commands from its standard input")
         }
+        Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_anyones(file) => {
+            (Grade::Anyones, "it runs a file that lies where anyone may put one")
+        }
         Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_dropped(file) => {
             (Grade::Enters, "it runs a file that lies where no application has its own")
         }
@@ -92,17 +101,24 @@ fn of_text(text: &str, depth: u8) -> Graded {
     if script.connects {
         return (Grade::Enters, "it opens a network connection as if it were a file");
     }
-    let says: Vec<_> = script.programs().map(|(program, args)| says(program, args, depth)).collect();
-    let graded = says.iter().filter_map(|says| match says {
+    let says: Vec<_> = (script.programs_at())
+        .map(|(at, program, args)| (script.sentence(text, at), says(program, args, depth)))
+        .collect();
+    let graded = says.iter().filter_map(|(_, says)| match says {
         Says::Graded(grade, why) => Some((*grade, *why)),
         _ => None,
     });
+    // A program of the application explains what stands in one line with it, not what is done besides.
+    let explained = |of: usize| says.iter().any(|(n, says)| *n == of && *says == Says::Application);
+    let typed = says.iter().any(|(of, says)| *says == Says::Typed && !explained(*of));
     match graded.reduce(|worst, next| if next.0 > worst.0 { next } else { worst }) {
-        Some(graded) => graded,
-        None if says.contains(&Says::Application) => (Grade::Plain, "it runs a plain command"),
-        None if says.contains(&Says::Typed) => (Grade::Anyones, "it runs what one types at a prompt"),
-        None if script.writes => (Grade::Anyones, "it only writes a file"),
-        None => (Grade::Plain, "it runs a plain command"),
+        Some(graded) if graded.0 > Grade::Anyones || !typed => graded,
+        _ if typed => (Grade::Anyones, "it runs what one types at a prompt"),
+        _ if says.iter().any(|(_, says)| *says == Says::Application) => {
+            (Grade::Plain, "it runs a plain command")
+        }
+        _ if script.writes => (Grade::Anyones, "it only writes a file"),
+        _ => (Grade::Plain, "it runs a plain command"),
     }
 }
 
@@ -301,6 +317,12 @@ mod tests {
             ("curl -s http://h/x", Grade::Anyones),
             ("python3 -c 'print(1)' | head", Grade::Anyones),
             ("uname -a", Grade::Anyones),
+            ("cd /var/www;rm -f x;echo 7b3;ls;echo 9ac", Grade::Anyones),
+            ("convert a.jpg;curl h/x -o p.php", Grade::Anyones),
+            ("cd /srv && touch x && make", Grade::Plain),
+            ("curl -s h | gunzip > x; make", Grade::Plain),
+            ("node /tmp/execjs1.js", Grade::Anyones),
+            ("sh /dev/shm/x", Grade::Enters),
             ("find /tmp/x -mtime +7 -delete", Grade::Anyones),
             ("flock -n /tmp/lock make all", Grade::Plain),
             ("flock /tmp/lock id", Grade::Looks),
@@ -339,6 +361,8 @@ mod tests {
             (&["sh", "-c", "ls -la /srv"], near, room(4), Medium),
             (&["sh", "-c", "ls -la /srv"], near, room(24), High),
             (&["python3", "-c", "print(1)"], near, room(0), Medium),
+            (&["sh", "/tmp/job.sh"], near, room(4), Medium),
+            (&["sh", "/tmp/job.sh"], near, room(40), High),
             (&["bash", "-s"], near, room(0), Medium),
             (&["bash", "-s"], near, room(2), High),
             (&["sh", "-c", "uname -a"], near, room(0), Medium),

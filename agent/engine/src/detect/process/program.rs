@@ -181,8 +181,12 @@ pub fn is_multiprocessing(text: &str) -> bool {
 
 /// Whether a file lies where no application has its own.
 pub fn is_dropped(file: &str) -> bool {
-    let anyones = |folder: &&str| file.strip_prefix(*folder).is_some_and(|rest| !rest.contains('/'));
-    file != OWN_IMAGE && (DROPS.iter().any(|drop| file.starts_with(drop)) || ANYONES.iter().any(anyones))
+    file != OWN_IMAGE && DROPS.iter().any(|drop| file.starts_with(drop)) || is_anyones(file)
+}
+
+/// Whether a file lies where anyone may put one. Applications put scripts there that they make, but no programs.
+pub fn is_anyones(file: &str) -> bool {
+    ANYONES.iter().any(|folder| file.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')))
 }
 
 /// A path's last part.

@@ -10,7 +10,7 @@ use tracer_common::exec_flag;
 /// Judges a launch: a shell or an interpreter whose standard streams are a network connection, or that a server
 /// became; any program that takes its input from a connection which this side began, and answers on it.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
-    if launched.is_server_again() || launched.is_helper() {
+    if launched.is_server_again() {
         return None;
     }
     let network = launched.network();

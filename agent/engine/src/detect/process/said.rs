@@ -64,6 +64,8 @@ const EVERYONES: &[&str] = &[
 
 /// Behind each message of a WebSocket, where they stand one behind the other: a record separator (ISO 646).
 pub const MESSAGE_END: u8 = 0x1e;
+/// Most parts of a form that are looked at for that: more than forms have.
+const MAX_PARTS: usize = 64;
 /// Longest order that is taken for one when it cannot be read.
 const MAX_ORDER: usize = 4096;
 /// What files begin with, and where: images, sounds, films, documents, archives, programs.
@@ -227,7 +229,7 @@ fn content_values(content: &[u8], value: &mut impl FnMut(&[u8])) {
         }
         Some(b'-') if content.starts_with(b"--") => {
             let ends = |end: &'static [u8]| memchr::memmem::find_iter(content, end);
-            for begin in ends(b"\r\n\r\n").map(|at| at + 4) {
+            for begin in ends(b"\r\n\r\n").map(|at| at + 4).take(MAX_PARTS) {
                 let end = ends(b"\r\n--").find(|end| *end >= begin).unwrap_or(content.len());
                 value(&content[begin..end]);
             }
@@ -343,6 +345,13 @@ impl Texts {
                 let value = part.split("\r\n--").next().unwrap_or(part);
                 self.value(Place::Content, value.as_bytes(), 0);
             }
+            // RFC 7578, 4.2: a file has a name, which its sender gives it.
+            const NAMED: &[u8] = b"filename=\"";
+            for at in memchr::memmem::find_iter(content, NAMED) {
+                let name = &content[at + NAMED.len()..];
+                let end = name.iter().position(|b| matches!(b, b'"' | b'\r' | b'\n')).unwrap_or(name.len());
+                self.value(Place::Content, &name[..end], 0);
+            }
         }
     }
 
@@ -452,6 +461,7 @@ mod tests {
 
     #[test]
     fn all_that_carries_a_command() {
+        let upload = b"--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"id; ls\"\r\n\r\n\xff\xd8\xff\xe0\0\x10\xff\xff\xff\xff\r\n--x--\r\n";
         let multipart = b"--x\r\nContent-Disposition: form-data; name=\"c\"\r\n\r\nid; ls\r\n--x--\r\n";
         // As Python, Java, MessagePack and a .NET shell write a string.
         let pickle = b"\x80\x04\x95\x20\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x06id; ls\x94\x85\x94R\x94.";
@@ -484,6 +494,7 @@ mod tests {
             ("/", "", br#"{"c": "aWQ7IGxz"}"#, Place::Content),
             ("/", "", br#"{"c": "id; ls"} and it goes on: {"cut": "#, Place::Content),
             ("/", "", multipart, Place::Content),
+            ("/", "", upload, Place::Content),
             ("/", "Cookie: a=1; c=id%3B%20ls\r\n", b"", Place::Cookie),
             ("/", "X-C: id; ls\r\n", b"", Place::Field),
             ("/", "Authorization: Bearer aWQ7IGxz\r\n", b"", Place::Field),

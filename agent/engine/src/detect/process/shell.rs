@@ -39,14 +39,25 @@ impl Script {
 
     /// The programs that it runs, as far as their names stand there.
     pub fn programs(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.programs_at().map(|(_, program, args)| (program, args))
+    }
+
+    /// The same, with where each command begins.
+    pub fn programs_at(&self) -> impl Iterator<Item = (usize, &str, &[String])> {
         self.commands.iter().filter_map(|command| {
             // `NAME=value exec program`
             let before =
                 |word: &&String| is_assignment(word) || matches!(word.as_str(), "exec" | "command" | "time");
             let before = command.words.iter().take_while(before).count();
             let (program, args) = command.words[before..].split_first()?;
-            Some((program.as_str(), args))
+            Some((command.at, program.as_str(), args))
         })
+    }
+
+    /// Counts what ends before a place in its text: commands with what they are joined to by `|`, `&&` and `||`.
+    pub fn sentence(&self, text: &str, at: usize) -> usize {
+        let ends = |joint: &&usize| **joint < at && text[**joint..].starts_with([';', '\n']);
+        self.joints.iter().filter(ends).count()
     }
 }
 

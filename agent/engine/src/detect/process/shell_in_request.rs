@@ -55,6 +55,8 @@ mod tests {
             (scene(&["/dev/shm/x", "-q"]), None),
             (scene(&["sh", "-c", "sh -i"]), Some(High)),
             (scene(&["sh", "-c", "convert a b"]), Some(Medium)),
+            (scene(&["sh", "-c", "convert a b"]).with(|l| l.flags = exec_flag::ARGS_CUT), Some(High)),
+            (scene(&["python3", "/srv/report.py"]).with(|l| l.flags = exec_flag::ARGS_CUT), Some(Medium)),
             (scene(&["python3", "/srv/report.py"]), Some(Medium)),
             (scene(&["sh", "-c", "id"]).with(|l| l.seen = Seen::Known), Some(Low)),
             (scene(&["sh", "-c", "id"]).with(|l| l.when = When::Idle(None)), None),
