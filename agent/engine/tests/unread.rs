@@ -4,7 +4,7 @@ mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get, text};
 use tracer_common::direction;
-use tracer_engine::{Finding, Value};
+use tracer_engine::Finding;
 
 const S: Thread = Thread(20, 20);
 const SHELL: Thread = Thread(40, 40);
@@ -67,10 +67,7 @@ fn shaken(offered: &str) -> (Scene, Conn) {
 
 fn attribute(finding: &Finding, key: &str) -> Option<String> {
     let (_, value) = finding.attributes.iter().find(|(known, _)| *known == key)?;
-    Some(match value {
-        Value::Str(text) => text.clone(),
-        other => format!("{other:?}"),
-    })
+    Some(value.text().map_or_else(|| format!("{value:?}"), str::to_owned))
 }
 
 /// Rule, severity, confidence and protocol of each finding.

@@ -191,7 +191,7 @@ mod tests {
         edit(&path, |document| document.services.clear());
         let since = || vec![Usual { learned: true, ..usual("till", &["edge a:1", "edge b:1"]) }];
         let cold = Usual { observed_s: 0, requests: 0, ..usual("till", &["edge b:1"]) };
-        assert_eq!(keeper.changed(since, Time(0)).unwrap(), [cold.clone()]);
+        assert_eq!(keeper.changed(since, Time(0)).unwrap(), [cold]);
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         let given = Usual { habits: Vec::new(), ..accepted.clone() };
         edit(&path, |document| document.merge(Document::of([given])));
         let learned = || vec![usual("shop", &["edge a:1"])];
-        assert_eq!(keeper.changed(learned, Time(0)).unwrap(), [accepted.clone()]);
+        assert_eq!(keeper.changed(learned, Time(0)).unwrap(), std::slice::from_ref(&accepted));
         edit(&path, |document| document.services.get_mut("shop").unwrap().accepted.clear());
         let known = || vec![accepted.clone()];
         let changed = keeper.changed(known, Time(0).plus_ms(LOOK_EVERY_MS)).unwrap();

@@ -244,12 +244,11 @@ impl Baseline {
             let Some(waiting) = self.waiting.remove(&key) else { continue };
             // A case may be older than what its subject was seen doing.
             let bad = |subject: &Subject| cases.worst(*subject) >= Some(Severity::High);
-            if !waiting.barred && !waiting.subjects.iter().any(bad) {
-                if self.learn(&key.0, key.1.clone(), now) {
-                    self.lately.push_back((now.plus_ms(KEEP_MS), key.0, key.1, waiting.subjects));
-                    let over = self.lately.len().saturating_sub(MAX_WAITING);
-                    self.lately.drain(..over);
-                }
+            let barred = waiting.barred || waiting.subjects.iter().any(bad);
+            if !barred && self.learn(&key.0, key.1.clone(), now) {
+                self.lately.push_back((now.plus_ms(KEEP_MS), key.0, key.1, waiting.subjects));
+                let over = self.lately.len().saturating_sub(MAX_WAITING);
+                self.lately.drain(..over);
             }
         }
     }
