@@ -111,9 +111,12 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
     let kind = words(&kinds).join(", ");
     let mut title = format!("{} can be framed in more than one way: {kind}", carrier.name());
     if kinds.is_empty() {
-        kinds =
-            vec![if carrier.content.is_cut() { "ends within a request" } else { "begins with a request" }];
-        title = format!("the content of {} {}", carrier.name(), kinds[0]);
+        let [kind, way] = match carrier.content.is_cut() {
+            true => ["its content ends within a request", "ends within a request"],
+            false => ["its content begins with a request", "begins with a request"],
+        };
+        kinds = vec![kind];
+        title = format!("the content of {} {way}", carrier.name());
     }
     let told = world.ambiguities.note(pid, &carrier.endpoints, &kinds, &world.cases);
     let Some(Told { subject, kinds: all, times }) = told else { return };
