@@ -97,6 +97,18 @@ fn a_gateway_asks_for_each_request_of_a_list() {
         chain.delivers(OK);
         assert_eq!(chain.findings(), [""; 0]);
     }
+    // More of them than are kept as requests of their own, and without versions.
+    let parts =
+        |n: usize| format!("--b\r\nContent-Type: application/http\r\n\r\nGET /{n} HTTP/1.1\r\n\r\n\r\n");
+    for list in [(1..7).map(parts).collect(), (1..7).map(|n| format!("GET /{n}\n")).collect::<String>()] {
+        let mut chain =
+            Chain::new(&format!("POST /$batch HTTP/1.1\r\nContent-Length: {}\r\n\r\n{list}", list.len()));
+        chain.asks(&(1..7).map(|n| get(&format!("/{n}"))).collect::<String>());
+        chain.answers(&OK.repeat(6));
+        chain.delivers(OK);
+        let told = chain.findings();
+        assert!(!told.iter().any(|told| told.starts_with("http.request_smuggling")), "{list}: {told:?}");
+    }
     // In turn, and on connections of their own.
     let mut chain = Chain::new(&batch);
     chain.asks(&get("/one"));

@@ -10,10 +10,27 @@ const MAX_DEPTH: usize = 3;
 /// line may have added.
 pub fn holds(text: &[u8], line: &[u8]) -> bool {
     let whole = spaced(line);
-    let begin = whole.iter().rposition(|b| *b == b' ').map_or(whole.as_slice(), |end| &whole[..end]);
+    let begin = unversioned(&whole);
+    in_any_code(text, |text| {
+        finds(text, &whole, begin) || narrowed(text).is_some_and(|text| finds(&text, &whole, begin))
+    })
+}
+
+/// Whether a request line stands anywhere in a text, up to its version.
+pub fn mentions(text: &[u8], line: &[u8]) -> bool {
+    let whole = spaced(line);
+    in_any_code(text, |text| memmem::find(&spaced(text), unversioned(&whole)).is_some())
+}
+
+fn unversioned(line: &[u8]) -> &[u8] {
+    line.iter().rposition(|b| *b == b' ').map_or(line, |end| &line[..end])
+}
+
+/// Whether it is so of a text, or of what its escapes stand for.
+fn in_any_code(text: &[u8], is_so: impl Fn(&[u8]) -> bool) -> bool {
     let mut text = text.to_vec();
     for _ in 0..=MAX_DEPTH {
-        if finds(&text, &whole, begin) || narrowed(&text).is_some_and(|text| finds(&text, &whole, begin)) {
+        if is_so(&text) {
             return true;
         }
         let next = unescaped(&text);

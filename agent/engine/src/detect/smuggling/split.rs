@@ -52,16 +52,14 @@ pub fn came_with(way: Way, at_once: bool, inbound: &Exchange, [first, request]: 
     let before = line_of(first.request.raw());
     let line = line_of(raw);
     let within = |text: &[u8]| memchr::memmem::find(text, line).is_some();
+    // What takes apart a list of requests sends each of them.
+    let listed =
+        || inbound.hidden.iter().any(|line| **line == *before) || decoded::mentions(&inbound.content, before);
+    let in_content =
+        || decoded::holds(&inbound.content, line) || inbound.hidden.iter().any(|line| within(line));
     match way {
-        // What takes apart a list of requests sends each of them.
-        Way::Behind if inbound.hidden.iter().any(|line| **line == *before) => false,
         Way::Behind if line == line_of(own) => inbound.contested.is_some_and(|contested| contested.whole),
-        Way::Behind => {
-            at_once
-                && (decoded::holds(own, line)
-                    || decoded::holds(&inbound.content, line)
-                    || inbound.hidden.iter().any(|line| within(line)))
-        }
+        Way::Behind => at_once && (decoded::holds(own, line) || in_content() && !listed()),
         Way::Reread => inbound.hidden.iter().any(|line| within(line)),
         Way::Tunnel => false,
     }
