@@ -65,7 +65,7 @@ fn a_restart_forgets_nothing() -> Result<()> {
     let report = second.stop()?;
     ensure!(new_routes(&report) == ["/new"], "{:?}", report.findings);
     let listed = baseline(file, &["list", "--service", &service])?;
-    for route in ["/allowed", "/known", "/new"] {
+    for route in ["/allowed (accepted)", "/known", "/new"] {
         ensure!(listed.contains(&format!("  endpoint GET {route}\n")), "{listed}");
     }
     Ok(())
