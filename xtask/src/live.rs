@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::process::Command;
 
 /// What the live tests run beside what Python brings.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("python3", "python3"),
@@ -20,6 +20,9 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("cc", "gcc"),
     // What it needs to make a program.
     ("cc", "libc6-dev"),
+    // Two nodes, with address translation between them.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
 ];
 
 /// Sets up what live tests need, and gives a cargo command that runs what it builds as root.
