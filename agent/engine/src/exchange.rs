@@ -1,8 +1,8 @@
 //! One request and its response, as one end of a connection saw them.
 
 use crate::{
+    cases::{Case, Subject},
     detect::smuggling::Split,
-    finding::{Case, Subject},
     graph::NodeId,
     http1::{Builder, Framing, Head, Leniency, Start},
     protocol::Protocol,

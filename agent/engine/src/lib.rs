@@ -9,6 +9,7 @@
 //! [`uwsgi`] -> exchange -> link -> [`Span`].
 
 mod budget;
+mod cases;
 mod cause;
 mod cgi;
 mod conn;

@@ -13,7 +13,7 @@ pub use query::redact;
 use crate::{Config, Resource};
 use crate::{
     Span, SpanEvent, SpanKind, SpanLink, Status, Value,
-    finding::Case,
+    cases::Case,
     graph::{Node, Place},
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};

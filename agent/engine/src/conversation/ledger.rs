@@ -3,9 +3,9 @@
 use super::Moved;
 use crate::{
     Time,
+    cases::Case,
     detect::smuggling::{self, Carrier, Swapped},
     exchange::Contested,
-    finding::Case,
     graph::NodeId,
     http1::Deviations,
 };

@@ -5,9 +5,10 @@ use super::{
     unasked::{is_status_line, response, smuggled, status_of},
 };
 use crate::{
+    cases::Case,
     detect::smuggling::{self, Carrier, Ghost, Way, Write},
     exchange::{Contested, Side},
-    finding::{Case, Confidence},
+    finding::Confidence,
     graph::NodeId,
     http1::Head,
     world::{Op, World},

@@ -12,7 +12,8 @@
 use super::Habit;
 use crate::{
     Time,
-    finding::{Cases, Severity, Subject},
+    cases::{Cases, Subject},
+    finding::Severity,
     resource::UNKNOWN_SERVICE,
 };
 use serde::{Deserialize, Serialize};
@@ -366,7 +367,7 @@ impl Baseline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Case, Confidence};
+    use crate::{cases::Case, finding::Confidence};
 
     fn at(ms: u64) -> Time {
         Time::default().plus_ms(ms)

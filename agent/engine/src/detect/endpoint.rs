@@ -2,8 +2,9 @@
 
 use super::{Habit, Seen, route};
 use crate::{
+    cases::{Case, Subject},
     exchange::{Exchange, Side},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     graph::{Node, NodeId},
     span,
     world::World,

@@ -1,7 +1,7 @@
 //! Detection: rules, and what they hold a fact against.
 //!
 //! A rule lives in one file with its cases. It sees facts as the world hears of them, asks the baseline whether
-//! such a thing is usual for the service, and raises a [`Case`](crate::finding::Case). What it saw becomes part
+//! such a thing is usual for the service, and raises a [`Case`](crate::cases::Case). What it saw becomes part
 //! of the baseline by [`Baseline::observe`], unless it turns out to be bad.
 
 mod baseline;

@@ -2,8 +2,9 @@
 
 use super::Peer;
 use crate::{
+    cases::{Case, Subject},
     detect::{Habit, Seen},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     graph::NodeId,
     world::{Op, World},
 };

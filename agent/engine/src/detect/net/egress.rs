@@ -9,8 +9,9 @@
 use super::Outbound;
 use crate::{
     Time, Value,
+    cases::{Case, Subject},
     detect::{Habit, Seen},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     graph::{Node, NodeId},
     world::World,
 };

@@ -7,8 +7,9 @@
 use super::{Outbound, Peer};
 use crate::{
     Value,
+    cases::{Case, Subject},
     detect::{Habit, Seen},
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     graph::NodeId,
     world::{Op, World},
 };

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     Time, Value,
+    cases::{Case, Subject},
     detect::{Habit, Seen, route},
     exchange::Exchange,
-    finding::{Case, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     graph::NodeId,
     launch::Image,
     span,

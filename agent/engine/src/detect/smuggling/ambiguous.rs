@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     Value,
+    cases::{COUNT, Case, Cases, Subject},
     exchange::{Endpoints, Side},
-    finding::{COUNT, Case, Cases, Confidence, Severity, Subject},
+    finding::{Confidence, Severity},
     http1::Deviations,
     world::World,
 };

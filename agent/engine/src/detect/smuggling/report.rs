@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     Time, Value,
+    cases::{Case, Subject},
     exchange::{Contested, Endpoints, Exchange, Side},
-    finding::{Case, Confidence, Subject},
+    finding::Confidence,
     world::{Op, World},
 };
 

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     Value,
+    cases::{Case, Subject},
     exchange::Exchange,
-    finding::{Case, Confidence, Subject},
+    finding::Confidence,
     graph::NodeId,
     world::{Op, World},
 };

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     Time, Value,
+    cases::{Case, Subject},
     exchange::{Endpoints, Exchange},
-    finding::{Case, Confidence, Subject},
+    finding::Confidence,
     graph::NodeId,
     http1::Head,
     world::{Op, World},
