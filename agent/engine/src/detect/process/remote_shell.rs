@@ -15,7 +15,9 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     }
     let network = launched.network();
     let line = launched.line();
-    let called_home = launched.streams.outbound[0] && launched.streams.outbound[1];
+    // The number of a socket may have been that of a connection before.
+    let outbound = |n: usize| launched.streams.outbound[n] && network.contains(&n);
+    let called_home = outbound(0) && outbound(1);
     if !launched.program.interprets() {
         // What it is called says nothing: a shell may have been copied.
         return called_home.then(|| Hit {
