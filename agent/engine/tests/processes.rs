@@ -475,3 +475,46 @@ fn a_client_is_no_server() {
     s.recv(S, conn, Client, &answer(200, "ok"));
     assert_eq!(told(&mut s), [""; 0]);
 }
+
+#[test]
+fn what_a_build_runs_below_its_own_program_is_its_own_business() {
+    let (mut s, conn) = serving("/hook?step=echo+ok");
+    s.fork(S, 40);
+    s.exec(SHELL, &["make", "-s", "test"]);
+    s.fork(SHELL, 41);
+    s.exec(Thread(41, 41), &["sh", "-c", "python3 -c 'import sys' && id"]);
+    for (pid, args) in [(42, &["python3", "-c", "import sys"][..]), (43, &["id"]), (44, &["echo", "ok"])] {
+        s.fork(Thread(41, 41), pid);
+        s.exec(Thread(pid, pid), args);
+        s.exit(pid, 0);
+    }
+    s.exit(41, 0);
+    s.exit(40, 0);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    let told = told(&mut s);
+    assert!(told.iter().all(|finding| finding.contains("medium") || finding.contains("low")), "{told:?}");
+}
+
+#[test]
+fn what_a_script_of_cgi_runs_is_its_servers_doing_and_no_more_than_that() {
+    let script = |below: bool| {
+        let (mut s, conn) = serving("/x.sh");
+        let cgi = |s: &mut Scene, pid: u32, args: &[&str]| {
+            let exec = Exec { flags: exec_flag::CGI, ..Exec::default() };
+            s.exec_as(exec, Thread(pid, pid), args[0], args);
+        };
+        s.fork(S, 40);
+        cgi(&mut s, 40, &["/srv/cgi/x.sh"]);
+        s.fork(SHELL, 41);
+        cgi(&mut s, 41, &["git", "receive-pack", "."]);
+        s.fork(Thread(if below { 41 } else { 40 }, 41), 42);
+        cgi(&mut s, 42, &["whoami"]);
+        for pid in [42, 41, 40] {
+            s.exit(pid, 0);
+        }
+        s.send(S, conn, Server, &answer(200, "ok"));
+        told(&mut s)
+    };
+    assert_eq!(script(false), ["process.in_request high probable /x.sh"]);
+    assert_eq!(script(true), ["process.in_request low suspicious /x.sh"]);
+}

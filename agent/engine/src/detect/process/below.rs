@@ -1,6 +1,7 @@
 //! Where a program stands below a server, and whether anyone told the one above it to run it.
 
 use super::{
+    names::AROUND,
     program::{Kind, Program, Told, name},
     shell::Script,
 };
@@ -11,7 +12,7 @@ use crate::launch::Image;
 pub enum Below {
     /// It is that one, which becomes another program.
     Same,
-    /// Its child.
+    /// Its child, or that of a script which it is there to run (RFC 3875).
     Child,
     /// A child of another program that it launched.
     Deeper {
@@ -27,9 +28,11 @@ impl Below {
     pub fn told(self, above: Option<&str>, program: &Program<'_>) -> Self {
         let Self::Deeper { ordered: false } = self else { return self };
         let Some(above) = above else { return self };
+        // Words of the shell's own language are words of any other, too: `make test`.
+        let named = |program: &str| !AROUND.contains(&program) && has_word(above, program);
         let within = || match program.kind {
             Kind::Shell(Told::Text(text)) => {
-                Script::of(text).programs().any(|(program, _)| has_word(above, name(program)))
+                Script::of(text).programs().any(|(program, _)| named(name(program)))
             }
             _ => false,
         };
@@ -76,6 +79,7 @@ mod tests {
             (&["bash", "-lc", "convert a"], &["id"], false),
             (&["git", "upload-pack", "."], &["uname"], false),
             (&["make", "-C", "/srv", "all"], &["sh", "-c", "ls -la; cc x.c"], false),
+            (&["make", "test"], &["sh", "-c", "test \"`uname`\" = Linux"], false),
             (&["npm", "run", "build"], &["sh", "-c", "vite build"], false),
         ];
         for (args, program, told) in cases {

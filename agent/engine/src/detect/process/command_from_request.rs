@@ -6,14 +6,13 @@
 use super::{
     launched::{Below, Hit, Launched},
     names::{SESSION, SHELLS},
-    program::{Kind, Program, Told, asks_about_host, is_intrusion, is_reconnaissance},
+    program::{Kind, Program, Told, asks_about_host, is_intrusion, is_reconnaissance, reads_secrets},
     said::{Place, Said},
     shell::Script,
 };
 use crate::{Confidence, Severity, launch::Image};
 use memchr::memmem::Finder;
 use std::{cell::OnceCell, cmp::Reverse};
-use tracer_common::exec_flag;
 
 /// Fewest bytes that are compared.
 const MIN_TEXT: usize = 2;
@@ -220,6 +219,7 @@ impl<'a> Ordered<'a> {
 /// Whether a program is one that its user chooses by typing it.
 fn is_typed(name: &str, args: &[String]) -> bool {
     is_reconnaissance(name, args)
+        || reads_secrets(name, args)
         || asks_about_host(name, args)
         || is_intrusion(name, args)
         || SESSION.contains(&name)
@@ -307,10 +307,10 @@ pub const RULE: &str = "process.command_from_request";
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let order = launched.order.filter(|order| order.is_one())?;
-    // What a program of the application chooses among its own, it was not told.
-    if order.part == Part::Program
+    // What a program of the application chooses among its own, it was not told: a message that names a step of a build
+    // is not why that is made.
+    if matches!(order.part, Part::Program | Part::Whole)
         && launched.below == (Below::Deeper { ordered: false })
-        && launched.flags & exec_flag::CGI == 0
     {
         return None;
     }
@@ -498,10 +498,6 @@ mod tests {
         assert!(scene.order.is_some());
         let deeper = |l: &mut Launched<'_>| l.below = Below::Deeper { ordered: false };
         assert_eq!(scene.clone().with(deeper).judge(judge), None);
-        let script = |l: &mut Launched<'_>| {
-            (l.below, l.flags) = (Below::Deeper { ordered: false }, exec_flag::CGI);
-        };
-        assert!(scene.clone().with(script).judge(judge).is_some(), "a script of the server");
         assert!(scene.judge(judge).is_some());
     }
 }

@@ -10,8 +10,10 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if kind == "unlinked" && launched.is_server_again() && launched.is_server_file() {
         return None;
     }
-    // So does a runtime that executes a sealed copy of itself; but whoever executes anything may call it so.
-    let (severity, confidence) = match launched.itself {
+    // So do a runtime that executes a sealed copy of itself, and a program whose helpers are itself; but whoever executes
+    // anything may call it so.
+    let again = launched.itself || kind == "unlinked" && launched.beside;
+    let (severity, confidence) = match again {
         true => (Severity::Medium, Confidence::Suspicious),
         false => (Severity::Critical, Confidence::Confirmed),
     };

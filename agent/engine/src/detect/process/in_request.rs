@@ -4,13 +4,16 @@ use super::{
     launched::{Below, Hit, Launched, When},
     names::{AROUND, SESSION, STATE},
     orders::Grade,
+    program::is_reconnaissance,
 };
 use crate::{Confidence, Severity, detect::Seen};
 
 /// Judges a launch.
 pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     let When::InFlight(_) = launched.when else { return None };
-    if launched.seen == Seen::Known || launched.below == Below::Same && !launched.has_become() {
+    if launched.seen == Seen::Known && !launched.enters()
+        || launched.below == Below::Same && !launched.has_become()
+    {
         return None;
     }
     let lists = [SESSION, AROUND, STATE];
@@ -31,8 +34,10 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         confidence: if severity == Severity::High { Confidence::Probable } else { Confidence::Suspicious },
         title: format!("ran `{}` for a request", launched.line()),
         fact: format!("a program was launched while a request was open{why}"),
-        techniques: match super::program::is_reconnaissance(launched.program.name, launched.program.args) {
-            true if severity == Severity::High => &["T1505.003", "T1033", "T1082"],
+        techniques: match severity {
+            Severity::High if is_reconnaissance(launched.program.name, launched.program.args) => {
+                &["T1505.003", "T1033", "T1082"]
+            }
             _ => &["T1505.003"],
         },
     })
@@ -57,6 +62,9 @@ mod tests {
         assert_eq!(written(&["/srv/up/x"], Some(1501)), Some(Severity::High));
         assert_eq!(written(&["/srv/up/x"], Some(1499)), Some(Severity::Low));
         assert_eq!(written(&["/srv/up/x"], None), Some(Severity::Low));
+        let mut made = scene(&["/srv/up/x"]).with(|l| (l.stamp, l.made) = (None, true));
+        made.image.written = Some(1700);
+        assert_eq!(made.severity(judge), Some(Severity::Low), "it was just compiled");
         assert_eq!(written(&["/usr/bin/python3.11", "-V"], Some(1501)), Some(Severity::Low), "an upgrade");
     }
 
@@ -82,6 +90,7 @@ mod tests {
                 Some(Low),
             ),
             (scene(&["id"]).with(|l| l.room.open = Some(0)), Some(High)),
+            (scene(&["cat", "/etc/shadow"]).with(|l| l.room.open = Some(0)), Some(High)),
             (scene(&["/dev/shm/x"]).with(|l| l.room.open = Some(0)), Some(High)),
             (scene(&["ls", "-la", "/"]).with(|l| l.room.opaque = 24), Some(High)),
             (scene(&["ps", "-ef"]).with(|l| l.room.opaque = 6), Some(High)),

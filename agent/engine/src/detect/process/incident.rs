@@ -49,6 +49,10 @@ pub struct Line {
     pub parent: u32,
     /// Where it stands.
     pub below: Below,
+    /// Whether it is below a script that its server is there to run (RFC 3875).
+    pub scripted: bool,
+    /// Whether a program above it was chosen by one of the application's, so that all below is that one's business.
+    pub chosen: bool,
     /// The words of the program that forked it, if that was launched itself.
     pub above: Option<Arc<str>>,
     /// What it runs, once it has executed anything.
@@ -68,8 +72,16 @@ pub struct Program {
     pub itself: u64,
     /// Whether it is a shell.
     pub shell: bool,
+    /// Whether it is a shell or an interpreter.
+    pub interprets: bool,
     /// Whether it takes orders.
     pub ordered: bool,
+    /// Whether that are commands on its standard input.
+    pub typed_into: bool,
+    /// Whether it is what its server is there to run (RFC 3875).
+    pub script: bool,
+    /// A hash of its file.
+    pub file: u64,
     /// Its command line.
     pub line: String,
     /// All its arguments.
@@ -83,6 +95,8 @@ impl Line {
             incident,
             parent,
             below,
+            scripted: false,
+            chosen: false,
             above: None,
             program: None,
             order: None,
@@ -94,13 +108,16 @@ impl Line {
     /// A child of this one.
     pub fn child(&self, pid: u32) -> Self {
         let below = match &self.program {
-            Some(program) => Below::Deeper { ordered: program.ordered },
+            Some(program) if program.script => Below::Child,
+            Some(program) => Below::Deeper { ordered: program.ordered && !self.chosen || program.typed_into },
             // It goes on as what its parent was.
             None => self.below,
         };
+        let chosen = self.chosen && !self.program.as_ref().is_some_and(|program| program.typed_into);
         let above =
             self.program.as_ref().map(|program| Arc::clone(&program.words)).or_else(|| self.above.clone());
-        Self { above, accepted: self.accepted, ..Self::new(self.incident, pid, below) }
+        let scripted = self.scripted || self.program.as_ref().is_some_and(|program| program.script);
+        Self { above, scripted, chosen, accepted: self.accepted, ..Self::new(self.incident, pid, below) }
     }
 }
 

@@ -4,7 +4,9 @@ pub use super::below::Below;
 use super::{
     command_from_request::Order,
     orders::Grade,
-    program::{OWN_IMAGE, Program, asks_about_host, is_dropped, is_intrusion, is_reconnaissance},
+    program::{
+        OWN_IMAGE, Program, asks_about_host, is_dropped, is_intrusion, is_reconnaissance, reads_secrets,
+    },
 };
 use crate::{Confidence, ProcessFacts, Severity, Time, detect::Seen, launch::Image, tasks::Stamp};
 use tracer_common::{AF_INET, AF_INET6, Descriptor, exec_flag};
@@ -91,6 +93,12 @@ pub struct Launched<'a> {
     pub seen: Seen,
     /// Whether a thread forked it that is older than the first request, and reads none: a timer's.
     pub timer: bool,
+    /// Whether the same process was a program before that is no shell and was told of no library.
+    pub wrapped: bool,
+    /// Whether the program that forked it has the same file.
+    pub beside: bool,
+    /// Whether a program below the server was just told to make its file.
+    pub made: bool,
     /// Whether the server launched the same before it had read any request.
     pub since_start: bool,
     /// Whether requests come to the server that cannot be read.
@@ -178,9 +186,7 @@ impl Launched<'_> {
     /// Whether it was launched at the will of whoever speaks to the server: what a program of the application runs by
     /// itself, no request told it to; nor a timer that is older than the first request, unless that lets someone in.
     pub fn is_near(&self, grade: Grade) -> bool {
-        // A script that the server runs for the request is its own hand (RFC 3875).
-        let script = self.flags & exec_flag::CGI != 0;
-        (script || self.below != Below::Deeper { ordered: false }) && (!self.timer || grade == Grade::Enters)
+        self.below != Below::Deeper { ordered: false } && (!self.timer || grade == Grade::Enters)
     }
 
     /// Whether what only an intruder runs says that there is one.
@@ -188,11 +194,19 @@ impl Launched<'_> {
         self.is_near(grade) && (grade > Grade::Anyones || self.could_be_told())
     }
 
+    /// Whether it lets an intruder in or on.
+    pub fn enters(&self) -> bool {
+        super::orders::grade_of(&self.program) == Grade::Enters
+            || self.is_intruders().is_some_and(|(grade, _)| grade == Grade::Enters)
+    }
+
     /// Why nobody but an intruder runs it, whatever told it to.
     pub fn is_intruders(&self) -> Option<(Grade, &'static str)> {
         let Program { name, args, .. } = self.program;
         if is_reconnaissance(name, args) {
             Some((Grade::Looks, "it asks who it is, and who is there"))
+        } else if reads_secrets(name, args) {
+            Some((Grade::Looks, "it reads what opens accounts"))
         } else if asks_about_host(name, args) {
             Some((Grade::Anyones, "it asks where it is"))
         } else if is_intrusion(name, args) {
@@ -220,8 +234,8 @@ impl Launched<'_> {
         // One that is older than the tracer was launched before anything was seen.
         let since = self.stamp.map_or(self.began, |stamp| stamp.at);
         let since = since.0.saturating_add(self.boot_to_unix_ns) / 1_000_000_000;
-        let same = self.is_server_file() || self.is_called_as_server();
-        !same && self.image.written.is_some_and(|written| u64::from(written) > since)
+        let known = self.made || self.is_server_file() || self.is_called_as_server();
+        !known && self.image.written.is_some_and(|written| u64::from(written) > since)
     }
 
     /// Whether it is the server's own file and command line again: a worker, a reload, an upgrade. Whoever launches
@@ -389,6 +403,9 @@ pub mod tests {
                 room: Room::default(),
                 seen: Seen::Cold,
                 timer: false,
+                wrapped: false,
+                beside: false,
+                made: false,
                 since_start: false,
                 unreadable: false,
             };

@@ -3,13 +3,16 @@
 use super::{
     fed::Fed,
     incident::{Incident, Line},
+    names::SESSION,
     network::Pump,
+    program::Program,
     requests::Requests,
     said::Recent,
 };
 use crate::{Time, graph::NodeId};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use twox_hash::XxHash3_64;
 
 /// Most processes below servers that are followed: as many as are known at all. More are not, which is counted.
 const MAX_LINES: usize = 16_384;
@@ -21,6 +24,8 @@ const MAX_EARLY: usize = 4096;
 const MAX_EARLY_KINDS: usize = 32;
 /// Servers whose last connect, and last shell on pipes, is remembered; past it all are forgotten.
 const MAX_SERVERS: usize = 4096;
+/// Most files that were made by programs below servers and may be run: those of some seconds of a build.
+const MAX_MADE: usize = 256;
 /// Most threads of servers that are known to have begun after the first request; past it none is taken for a timer's.
 const MAX_LATE: usize = 65_536;
 
@@ -46,6 +51,8 @@ pub struct Launches {
     pub(super) fed: FxHashMap<u32, (Time, u64)>,
     /// Shells on pipes that may be meant for a connection, by server.
     pub(super) pumps: FxHashMap<u32, Pump>,
+    /// Files that programs below servers were told to make, the latest.
+    made: VecDeque<(u32, u64)>,
     /// What was first launched without a request, by server and program.
     pub(super) series: FxHashMap<(u32, u64), NodeId>,
     pub(super) next: u64,
@@ -69,6 +76,7 @@ impl Default for Launches {
             connects: FxHashMap::default(),
             fed: FxHashMap::default(),
             pumps: FxHashMap::default(),
+            made: VecDeque::new(),
             series: FxHashMap::default(),
             next: 0,
             forgotten: 0,
@@ -215,6 +223,25 @@ impl Launches {
         self.connects.insert(server, (at, to));
     }
 
+    /// A program below a server is told to make a file: `-o FILE`, as compilers and linkers have it (POSIX.1-2017,
+    /// `c99`). What fetches things has that, too, and is none of them.
+    pub(super) fn makes(&mut self, server: u32, program: &Program<'_>) {
+        if SESSION.contains(&program.name) {
+            return;
+        }
+        for pair in program.args.windows(2).filter(|pair| pair[0] == "-o") {
+            if self.made.len() >= MAX_MADE {
+                self.made.pop_front();
+            }
+            self.made.push_back((server, file_hash(&pair[1])));
+        }
+    }
+
+    /// Whether a program below a server was just told to make this file.
+    pub(super) fn has_made(&self, server: u32, file: &str) -> bool {
+        self.made.contains(&(server, file_hash(file)))
+    }
+
     /// Whether any shell may be meant for a connection.
     pub fn may_pump(&self) -> bool {
         !self.pumps.is_empty()
@@ -228,4 +255,8 @@ impl Launches {
         }
         self.fed.insert(server, (at, incident));
     }
+}
+
+fn file_hash(file: &str) -> u64 {
+    XxHash3_64::oneshot(file.trim_start_matches("./").as_bytes())
 }

@@ -47,7 +47,7 @@ pub use launches::Launches;
 pub use network::{connects, listens, sent, talks};
 use program::Program;
 use rustc_hash::FxHashSet;
-use tracer_common::{Exec, Exit};
+use tracer_common::{Exec, Exit, exec_flag};
 use twox_hash::XxHash3_64;
 
 /// Open requests that a launch is compared with, the newest first.
@@ -226,7 +226,11 @@ pub fn executed(
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     let (id, reader, when) = (line.incident, incident.reader, incident.when);
     let program = Program::of(image);
-    let below = line.below.told(line.above.as_deref(), &program);
+    let below = match line.below {
+        below if line.chosen => below,
+        below => below.told(line.above.as_deref(), &program),
+    };
+    line.chosen |= below == Below::Deeper { ordered: false };
     let above = line.above.as_ref().map_or(0, |above| above.len());
     let kind = kind_of(image);
     let text = launched::line(image);
@@ -234,11 +238,21 @@ pub fn executed(
     let known = Known {
         itself: image.itself(),
         shell: matches!(program.kind, program::Kind::Shell(_)),
+        interprets: program.interprets(),
         ordered: program.is_free(),
+        typed_into,
+        // All that descends from a script has its environment.
+        script: exec.flags & exec_flag::CGI != 0
+            && !line.scripted
+            && !matches!(below, Below::Deeper { .. })
+            && !program.takes_orders(),
+        file: image.file_itself(),
         line: text.clone(),
         words: below::words(image).into(),
     };
     let itself = line.program.as_ref().is_some_and(|before| before.itself == known.itself);
+    let wrapped =
+        line.program.as_ref().is_some_and(|before| !before.interprets && !before.words.contains("LD_"));
     let (parent, line_accepted) = (line.parent, line.accepted);
     incident.top = incident.top.or(launch);
     let order = line.order.as_ref().map(|(node, order)| (*node, order.clone()));
@@ -278,11 +292,16 @@ pub fn executed(
         room,
         timer,
         seen: world.baseline.launch(&service, &route, &image.file, &shape(&image.args)),
+        wrapped,
+        beside: (world.launches.lines.get(&parent).and_then(|parent| parent.program.as_ref()))
+            .is_some_and(|parent| parent.file == image.file_itself() || image.file == program::OWN_IMAGE),
+        made: world.launches.has_made(reader, &image.file),
         since_start: world.launches.early.get(&reader).is_some_and(|early| early.contains(&kind)),
         unreadable: world.tasks.serves_unreadable(reader),
     };
     let mut hits: Vec<Hit> = RULES.iter().filter_map(|rule| rule(&launched)).collect();
     let fed = typed_into && launched.is_fed();
+    world.launches.makes(reader, &launched.program);
     if fed {
         hits.extend(network::pumped(world, reader, id, &text, op));
         world.launches.feeds(reader, op.time, id);

