@@ -5,9 +5,10 @@
 
 use super::{
     launched::{Below, Hit, Launched},
-    names::{SESSION, SHELLS},
+    names::{AROUND, SESSION, SHELLS, STATE},
     program::{Kind, Program, Told, asks_about_host, is_intrusion, is_reconnaissance, reads_secrets},
     said::{Place, Said},
+    sealed::Sealed,
     shell::Script,
 };
 use crate::{Confidence, Severity, launch::Image};
@@ -55,6 +56,8 @@ pub enum Part {
     Joint,
     /// It is the program, or the file that an interpreter runs.
     Program,
+    /// It is the command once a short key is taken off.
+    Sealed,
     /// It is the name of a program of the application's, which it may choose by that.
     Name,
 }
@@ -63,6 +66,7 @@ pub enum Part {
 pub fn order(said: &Said, image: &Image) -> Option<Order> {
     let mut ordered = Ordered::of(image);
     said.iter().for_each(|(place, text)| ordered.compare(place, text));
+    ordered.unseal(&said.sealed);
     ordered.decided()
 }
 
@@ -111,6 +115,21 @@ impl<'a> Ordered<'a> {
             && best.is_none_or(|best| rank(part, bits, text) > best)
         {
             self.best = Some(Order { place, part, text: text.to_owned(), bits });
+        }
+    }
+
+    /// What cannot be read, where nothing that can says as much.
+    fn unseal(&mut self, sealed: &Sealed) {
+        if self.best.as_ref().is_some_and(Order::is_one) {
+            return;
+        }
+        let command = match self.text {
+            Some((_, text, _)) => text.to_owned(),
+            None => self.image.args.join(" "),
+        };
+        if let Some(place) = sealed.holds(&command) {
+            let bits = (BITS.0 + BITS.1 * command.len() as f64).min(BITS.2);
+            self.best = Some(Order { place, part: Part::Sealed, text: command, bits });
         }
     }
 
@@ -165,7 +184,8 @@ impl<'a> Ordered<'a> {
         places.peek()?;
         let script = self.script.get_or_init(|| Script::of(text));
         places.find_map(|within| {
-            let joint = script.joints.iter().any(|joint| within.contains(joint));
+            let next = script.joints.partition_point(|joint| *joint < within.start);
+            let joint = script.joints.get(next).is_some_and(|joint| within.contains(joint));
             let first = !place.names()
                 && script.commands.iter().any(|command| command.at == within.start)
                 && !text[within.end..].starts_with(|c: char| c.is_alphanumeric() || "-_./".contains(c));
@@ -205,7 +225,7 @@ impl<'a> Ordered<'a> {
         if said.starts_with('-') && is_word_in(&args.join(" "), said) {
             return Some(Part::Within);
         }
-        if args.len() > 1 && is_listed_in(args, said) {
+        if args.len() > 1 && is_listed_in(args, said) || is_command_in(self.program.name, args, said) {
             return Some(Part::Within);
         }
         // `['ls', '-la']` in a template or a piece of code.
@@ -271,6 +291,22 @@ fn stands_in(command: &str, text: &str) -> bool {
     }) || text.starts_with('-') && is_word_in(command, text)
 }
 
+/// Whether words are one simple command of a text that a shell would read as more than that: `|ps aux` and `ps aux|`, which
+/// Perl's and Ruby's `open` take for a command, `df -h; ps`, which a script evaluates. In the middle of a text only what
+/// one types is a command: others stand in prose, too.
+fn is_command_in(name: &str, words: &[String], text: &str) -> bool {
+    const MAX_LINE: usize = 1024;
+    const JOINTS: &[char] = &['|', ';', '&', '`', '$'];
+    let args = words.get(1..).unwrap_or_default();
+    let may_be = (MIN_TEXT..=MAX_LINE).contains(&text.len())
+        && text.contains(JOINTS)
+        && words.iter().all(|word| text.contains(word.as_str()));
+    let typed = || is_typed(name, args) || AROUND.contains(&name) || STATE.contains(&name);
+    may_be
+        && (text.starts_with(JOINTS) || text.ends_with(JOINTS) || typed())
+        && Script::of(text).commands.iter().any(|command| command.words == words)
+}
+
 /// Whether words stand in a text as a list: one behind the other in brackets, with commas between them, in quotes or
 /// not. So JSON, YAML and code have it.
 fn is_listed_in(words: &[String], text: &str) -> bool {
@@ -279,12 +315,14 @@ fn is_listed_in(words: &[String], text: &str) -> bool {
         return false;
     };
     text.match_indices(first.as_str()).any(|(at, _)| {
-        let opened = text[..at].trim_end_matches(mark).ends_with(['[', '(', '{']);
+        let before = text[..at].trim_end_matches(mark);
+        let opened = before.ends_with(['[', '(', '{']);
+        // `%w[ls -la]` of Ruby, `qw(ls -la)` of Perl.
+        let spaced = opened && before[..before.len() - 1].ends_with(['w', 'W']);
         let behind = others.iter().try_fold(&text[at + first.len()..], |rest, word| {
-            rest.trim_start_matches(mark)
-                .strip_prefix(',')?
-                .trim_start_matches(mark)
-                .strip_prefix(word.as_str())
+            let rest = rest.trim_start_matches(mark);
+            let next = rest.strip_prefix(',').or(spaced.then_some(rest))?;
+            next.trim_start_matches(mark).strip_prefix(word.as_str())
         });
         opened && behind.is_some_and(|rest| rest.trim_start_matches(mark).starts_with([']', ')', '}', ',']))
     })
@@ -318,6 +356,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         Part::Whole => "is the command",
         Part::Within => "holds the command",
         Part::Joint => "ends the server's command and begins another",
+        Part::Sealed => "cannot be read, but with a short key it is the command",
         Part::Program | Part::Name => "is the program",
     };
     let line = launched.line();
@@ -334,6 +373,7 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         severity: Severity::Critical,
         confidence: match order.part {
             Part::Within if order.text.len() > 4096 => Confidence::Probable,
+            Part::Sealed => Confidence::Probable,
             _ => Confidence::Confirmed,
         },
         title: format!("ran `{line}` because a request said so"),
@@ -388,6 +428,11 @@ mod tests {
             (&["df", "-h"], Place::Content, "{\"args\": [\"df\", \"-h\"]}", Part::Within),
             (&["df", "-h"], Place::Content, "!!python/object/apply:x [[df, -h]]", Part::Within),
             (&["php", "/srv/up/x.php"], Place::Query, "/srv/up/x.php", Part::Program),
+            (&["ps", "aux"], Place::Query, "|ps aux", Part::Within),
+            (&["make", "all"], Place::Query, "make all |", Part::Within),
+            (&["ps"], Place::Query, "df -h; ps", Part::Within),
+            (&["df", "-h"], Place::Path, "df -h; ps", Part::Within),
+            (&["ls", "-la"], Place::Content, "IO.popen(%w[ls -la]).read", Part::Within),
         ];
         for (args, place, text, part) in cases {
             let order = order(&[(*place, text)], &scene(args).image);
@@ -416,6 +461,9 @@ mod tests {
             (&["convert", "a", "b"], Place::Path, "convert"),
             (&["git", "log"], Place::Content, "{\"tool\": \"git\", \"verb\": \"log\"}"),
             (&["git", "log"], Place::Query, "git,log"),
+            (&["make", "test"], Place::Content, "fix the build; make test"),
+            (&["make", "test"], Place::Content, "[make test] is slow"),
+            (&["ps", "aux"], Place::Content, "ps aux is all that it runs"),
             (&["python3", "jobs/daily.py"], Place::Query, "jobs/daily.py"),
             (&["tar", "-x"], Place::Query, "-x"),
             (

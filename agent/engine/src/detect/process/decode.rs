@@ -74,8 +74,33 @@ pub fn strings(text: &str) -> Vec<String> {
     found
 }
 
+/// A JSON text with its characters in place of their escapes (RFC 8259, 7), but for those that would change what it is.
+pub fn unescaped(text: &str) -> String {
+    let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once("\\u") {
+        plain.push_str(before);
+        let c = behind.get(..4).and_then(|digits| char::from_u32(u32::from_str_radix(digits, 16).ok()?));
+        match c.filter(|c| !c.is_control() && !matches!(c, '"' | '\\')) {
+            Some(c) => {
+                plain.push(c);
+                rest = &behind[4..];
+            }
+            None => {
+                plain.push_str("\\u");
+                rest = behind;
+            }
+        }
+    }
+    plain + rest
+}
+
 /// RFC 4648, 4 and 5, with or without padding and line ends.
 pub fn base64(value: &[u8]) -> Option<Vec<u8>> {
+    any_base64(value).filter(|decoded| is_text(decoded) || may_hold_text(decoded))
+}
+
+/// The same, whatever it is of.
+pub fn any_base64(value: &[u8]) -> Option<Vec<u8>> {
     let url = value.iter().any(|b| matches!(b, b'-' | b'_'));
     let known = |b: &u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'=' | b'\r' | b'\n' | b'+' | b'/' | b' ' | b'-' | b'_')
@@ -89,12 +114,16 @@ pub fn base64(value: &[u8]) -> Option<Vec<u8>> {
         // Where the form was not decoded as one.
         .map(|b| if *b == b' ' { b'+' } else { *b })
         .collect();
-    let decoded = if url { URL_SAFE_64 } else { STANDARD_64 }.decode(&value).ok()?;
-    (is_text(&decoded) || may_hold_text(&decoded)).then_some(decoded)
+    if url { URL_SAFE_64 } else { STANDARD_64 }.decode(&value).ok()
+}
+
+/// Hexadecimal digits of a text.
+pub fn hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
+    any_hexadecimal(value).filter(|decoded| is_text(decoded))
 }
 
 /// Hexadecimal digits.
-pub fn hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
+pub fn any_hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
     if value.len() < MIN_CODED || !value.len().is_multiple_of(2) {
         return None;
     }
@@ -102,9 +131,7 @@ pub fn hexadecimal(value: &[u8]) -> Option<Vec<u8>> {
     if !value.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
-    let decoded: Option<Vec<u8>> =
-        value.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
-    decoded.filter(|decoded| is_text(decoded))
+    value.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 /// What decodes to text by chance is rarely all of it.

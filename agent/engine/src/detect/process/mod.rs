@@ -24,7 +24,9 @@ mod program;
 mod pty_shell;
 mod remote_shell;
 mod requests;
+mod room;
 mod said;
+mod sealed;
 mod shell;
 mod shell_in_request;
 mod told;
@@ -191,10 +193,10 @@ fn room(world: &World, incident: &Incident) -> Room {
     }
     let open = incident.candidates.iter().map(|node| requests.get(*node));
     let readable = open.clone().map(|request| request.filter(|request| request.unread.is_none()));
-    let room = readable.map(|request| request.map(said::room));
+    let room = readable.map(|request| request.map(room::room));
     Room {
         open: room.reduce(|most, next| Some(most?.max(next?))).flatten(),
-        opaque: open.flatten().map(said::opaque).max().unwrap_or_default(),
+        opaque: open.flatten().map(room::opaque).max().unwrap_or_default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests that may have made a server launch something, as they were: a program may run long after its request's
 //! span has left.
 
-use super::said::{MESSAGE_END, room};
+use super::{room::room, said::MESSAGE_END};
 use crate::{
     Budget,
     budget::Shrink,

@@ -21,7 +21,7 @@ pub struct Command {
 pub struct Script {
     /// Its commands in order.
     pub commands: Vec<Command>,
-    /// Where a character stands that means something to the shell, and ends or begins a command.
+    /// Where a character stands that means something to the shell, and ends or begins a command, in order.
     pub joints: Vec<usize>,
     /// Whether the output of something goes to a file.
     pub writes: bool,
@@ -83,6 +83,7 @@ impl Reader<'_> {
         let mut reader = Reader { text, depth, ..Reader::default() };
         reader.read();
         reader.end_command();
+        reader.script.joints.sort_unstable();
         reader.script
     }
 
