@@ -84,13 +84,15 @@ fn told(s: &mut Scene) -> Vec<String> {
 /// What a client sends on a connection that carries requests: up to the first of them, and that one.
 type Begin = (Vec<Vec<u8>>, Vec<u8>);
 
-fn carriers() -> [(&'static str, Begin, &'static str); 5] {
+fn carriers() -> [(&'static str, Begin, &'static str); 7] {
     let old = vec![hello(""), tls(&[22, 20, 22])];
     [
         ("TLS 1.3", (vec![hello("http/1.1"), tls(&[20, 23])], tls(&[23])), "high probable tls"),
         ("TLS 1.2", (old, tls(&[23])), "high probable tls"),
         ("TLS with HTTP/2", (vec![hello("h2"), tls(&[20, 23])], tls(&[23])), "high suspicious tls"),
         ("HTTP/2", (vec![[PREFACE, &frame(4)].concat()], frame(1)), "high suspicious http"),
+        ("HTTP/2 at once", (vec![], [PREFACE, &frame(4), &frame(1)].concat()), "high suspicious http"),
+        ("AJP at once", (vec![], b"\x12\x34\x00\x04\x02\x02\x08H".to_vec()), "high probable ajp"),
         (
             "AJP",
             (vec![b"\x12\x34\x00\x01\x0a".to_vec()], b"\x12\x34\x00\x04\x02\x02\x08H".to_vec()),

@@ -38,6 +38,8 @@ pub struct Talk {
     records: Records,
     /// The direction of the last operation.
     last: u8,
+    /// Whether a request was received, or more of one, that has not begun yet.
+    request: bool,
     open: Option<Turn>,
 }
 
@@ -61,15 +63,22 @@ impl Turns {
         let receives = data.direction == direction::RECEIVE;
         match self {
             Self::Orders | Self::Other => {}
-            Self::New | Self::Begun(_) if receives => self.begin(data, len, bytes),
+            Self::New | Self::Begun(_) if receives => {
+                self.begin(data, len, bytes);
+                // Who need not wait for an answer sends a request with what begins the connection.
+                if let Self::Of(talk) = self {
+                    talk.receives(data.offset, unreadable, op, peers, world);
+                }
+            }
             Self::New => *self = Self::Other,
             Self::Begun(_) => {}
             Self::Of(talk) => {
                 let turned = std::mem::replace(&mut talk.last, data.direction) != data.direction;
                 if !receives {
                     talk.writes(op, world);
-                } else if talk.records.received(data.offset, len, bytes, turned) && unreadable {
-                    talk.reads(data.offset, op, peers, world);
+                } else {
+                    talk.request |= talk.records.received(data.offset, len, bytes, turned);
+                    talk.receives(data.offset, unreadable, op, peers, world);
                 }
             }
         }
@@ -93,12 +102,13 @@ impl Turns {
                 let mut records = Records::new(carrier);
                 let all = begun.len() as u64 + (len - bytes.len() as u64);
                 let offset = data.offset.wrapping_add(len).wrapping_sub(all);
-                records.received(offset, all, &begun, true);
+                let request = records.received(offset, all, &begun, true);
                 Self::Of(Box::new(Talk {
                     carrier,
                     multiplexed,
                     records,
                     last: direction::RECEIVE,
+                    request,
                     open: None,
                 }))
             }
@@ -155,6 +165,13 @@ impl Turns {
 }
 
 impl Talk {
+    /// Something was received; `unreadable` says whether nothing else reads it, by now.
+    fn receives(&mut self, offset: u64, unreadable: bool, op: Op, peers: Peers<'_>, world: &mut World) {
+        if unreadable && std::mem::take(&mut self.request) {
+            self.reads(offset, op, peers, world);
+        }
+    }
+
     fn reads(&mut self, offset: u64, op: Op, peers: Peers<'_>, world: &mut World) {
         if self.open.as_ref().is_some_and(|turn| turn.written.is_some()) {
             self.over(None, world);
