@@ -126,7 +126,7 @@ impl World {
         if let Some(evidence) = self.causes.call_evidence((op.pid, op.tid), op.time, &self.graph) {
             return Origin::Serving(Box::new(evidence));
         }
-        self.inherited(op.pid)
+        self.inherited(op)
     }
 
     /// Bytes move on a unix socket in a protocol that is not read.

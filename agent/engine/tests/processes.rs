@@ -518,3 +518,40 @@ fn what_a_script_of_cgi_runs_is_its_servers_doing_and_no_more_than_that() {
     assert_eq!(script(false), ["process.in_request high probable /x.sh"]);
     assert_eq!(script(true), ["process.in_request low suspicious /x.sh"]);
 }
+
+/// A process of a pool, which was forked for the first of these requests; the others are open when it launches a program.
+fn pool(open: &[&str], args: &[&str]) -> Vec<String> {
+    let (mut s, conn) = serving("/first-of-the-pool");
+    s.fork(S, 40);
+    s.wait(5);
+    s.send(S, conn, Server, &answer(200, "ok"));
+    s.wait(100);
+    let conns: Vec<_> = open
+        .iter()
+        .map(|target| {
+            let conn = s.accept(80);
+            s.recv(S, conn, Server, &get(target));
+            conn
+        })
+        .collect();
+    s.fork(SHELL, 41);
+    s.exec(Thread(41, 41), args);
+    s.exit(41, 0);
+    s.wait(5);
+    conns.iter().for_each(|conn| s.send(S, *conn, Server, &answer(200, "ok")));
+    told(&mut s)
+}
+
+#[test]
+fn a_worker_of_a_pool_works_for_what_is_open() {
+    assert_eq!(
+        pool(&["/a", "/run?c=id%3B+ls"], &["sh", "-c", "id; ls"]),
+        ["process.command_from_request critical confirmed /run?c=id%3B+ls"]
+    );
+    assert_eq!(
+        pool(&[], &["sh", "-c", "id; ls"]),
+        ["process.shell_in_request high probable /first-of-the-pool"]
+    );
+    let unclear = pool(&["/a", "/b"], &["sh", "-c", "id; ls"]);
+    assert!(unclear.iter().all(|finding| !finding.contains("/first-of-the-pool")), "{unclear:?}");
+}

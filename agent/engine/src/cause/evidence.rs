@@ -109,6 +109,8 @@ pub struct Evidence {
     pub learned: bool,
     /// The process that acts, where that was told by the one with the request what to work on.
     pub via: Option<u32>,
+    /// Whether that is its own fork, which works for whatever it has open by now.
+    pub worker: bool,
 }
 
 /// A call that speaks for another one.

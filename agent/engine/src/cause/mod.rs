@@ -227,6 +227,7 @@ impl Causes {
             background: 0.0,
             learned: false,
             via: None,
+            worker: false,
         })
     }
 

@@ -12,10 +12,32 @@ use tracer_common::{Exec, Exit, Fork};
 
 impl World {
     /// What a process acts for that has no request open itself.
-    pub(super) fn inherited(&self, pid: u32) -> Origin {
-        match self.tasks.launch(pid).filter(|launch| self.works_for_a_request(*launch)) {
+    pub(super) fn inherited(&self, op: Op) -> Origin {
+        match self.tasks.launch(op.pid).filter(|launch| self.works_for_a_request(*launch)) {
             Some(launch) => Origin::Launch(launch),
-            None => self.tasks.origin(pid),
+            None => self.still(self.tasks.origin(op.pid), op),
+        }
+    }
+
+    /// A process that was forked for a request, has executed nothing, and goes on when that is answered is one of a pool:
+    /// what it does is for any request that its server has open by now, or for the one that it was forked for.
+    fn still(&self, origin: Origin, op: Op) -> Origin {
+        let Origin::Serving(forked) = &origin else { return origin };
+        let mut requests = forked.sole.into_iter().chain(forked.thread.map(|(node, _)| node)).peekable();
+        if requests.peek().is_none() || requests.any(|request| self.graph.is_active(request)) {
+            return origin;
+        }
+        match self.causes.fork_evidence((forked.pid, op.tid), op.time, &self.graph) {
+            Some(now) => Origin::Serving(Box::new(Evidence {
+                open: now.open + 1,
+                sole: None,
+                thread: None,
+                learned: true,
+                via: Some(op.pid),
+                worker: true,
+                ..now
+            })),
+            None => origin,
         }
     }
 
@@ -24,7 +46,7 @@ impl World {
         if let Some(evidence) = self.works_on(op) {
             return Origin::Serving(Box::new(evidence));
         }
-        match (self.inherited(op.pid), self.tasks.served(op.pid)) {
+        match (self.inherited(op), self.tasks.served(op.pid)) {
             (Origin::Nothing, Some(served)) => {
                 Origin::Idle(Idle { pid: op.pid, at: op.time, last: served.last })
             }

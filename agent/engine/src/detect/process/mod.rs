@@ -104,7 +104,7 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
             candidates.extend(world.launches.requests.sessions(op.pid));
             let mut known = FxHashSet::default();
             candidates.retain(|node| known.insert(*node));
-            server = (evidence.pid, evidence.via);
+            server = (evidence.pid, evidence.via.filter(|_| !evidence.worker));
             (When::InFlight(evidence.open.max(1)), candidates)
         }
         Origin::Idle(idle) if idle.pid == op.pid => {
