@@ -281,9 +281,11 @@ pub fn tell(world: &mut World, id: u64) {
         world.causes.decide(top, &mut world.graph);
     }
     let Some(incident) = world.launches.incidents.get_mut(&id) else { return };
-    // What another service launches because a server asked it to is its own business: it is there for that.
+    // What another service launches because a server asked it to is its own business: it is there for that, though not
+    // for what a request says (`COPY ... FROM PROGRAM` in a query).
     if incident.via.is_some_and(|via| world.tasks.are_kin(incident.reader, via) != Some(true)) {
-        incident.worst = None;
+        incident.worst = incident.worst.take().filter(|worst| worst.hit.rule == command_from_request::RULE);
+        incident.said.retain(|rule, _| *rule == command_from_request::RULE);
     }
     let Some(worst) = incident.worst.clone() else { return };
     let decided = top.and_then(|top| world.graph.cause(top));

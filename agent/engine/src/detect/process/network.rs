@@ -61,19 +61,18 @@ fn on_pipes(line: &str, whom: &str, to: &str) -> Hit {
 pub fn connects(world: &mut World, sock: &Sock, op: Op) {
     let to = Endpoints::tcp(sock).map(|ends| ends.remote.to_string()).unwrap_or_default();
     let Some((line, incident)) = world.launches.line(op.pid) else { return server_connects(world, to, op) };
-    let Some(program) = line.program.clone() else { return };
-    incident.add(op.time, format!("pid {} `{}` connects to {to}", op.pid, program.line));
-    incident.connected = Some(to.clone());
-    let hit = if program.shell {
+    let line_of = line.program.as_ref().map_or("a fork of its server", |program| &program.line);
+    incident.add(op.time, format!("pid {} `{line_of}` connects to {to}", op.pid));
+    let hit = match &line.program {
         // Other programs have the network; a shell has it only as a redirection, `/dev/tcp`.
-        Some(remote_shell::hit(
+        Some(program) if program.shell => Some(remote_shell::hit(
             format!("ran `{}`, which connects to {to} itself", program.line),
             format!("the shell itself connects to {to}"),
             Confidence::Confirmed,
-        ))
-    } else {
-        incident.fed.then(|| on_pipes("a shell", "a program beside it", &to))
+        )),
+        _ => incident.fed.then(|| on_pipes("a shell", "a program beside it", &to)),
     };
+    incident.connected = Some(to);
     let id = line.incident;
     told_more(world, id, hit, op);
 }
