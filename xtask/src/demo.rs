@@ -28,6 +28,9 @@ const TRACING: Duration = Duration::from_secs(12);
 /// How long tracer may take until it traces; sudo may ask for a password first.
 const LOADING: Duration = Duration::from_secs(60);
 
+/// How `tracer watch --fail-on` ends when there was a finding.
+const FOUND: i32 = 4;
+
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scene {

@@ -1,7 +1,7 @@
 //! HTTP request smuggling, for real: nginx denies a path, and Werkzeug 3.0.1 behind it serves it all the same, since
 //! it takes the content that it left on a connection for the next request.
 
-use super::{Stack, Watch};
+use super::{FOUND, Stack, Watch};
 use crate::process::say;
 use crate::project::Project;
 use crate::stack::{ask, get};
@@ -15,8 +15,6 @@ use std::sync::{Arc, atomic::AtomicBool};
 const DENIED: &str = "/admin";
 /// Its name is a snowman, which no field of an answer can hold.
 const CARRIER: &str = "/hello?name=%E2%98%83";
-/// How `tracer watch --fail-on` ends when there was a finding.
-const FOUND: i32 = 4;
 
 /// Shows that nginx denies, how it is got past, and what tracer says of it; an error if it does not find it.
 pub fn show(project: &Project, tracer: PathBuf, interrupted: Arc<AtomicBool>) -> Result<()> {
