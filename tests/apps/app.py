@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -76,6 +77,20 @@ def double_fork(say):
     os.waitpid(child, 0)
 
 
+def in_memory(say):
+    """A program that has no name in any directory."""
+    descriptor = os.memfd_create("x")
+    with open("/bin/true", "rb") as program:
+        os.write(descriptor, program.read())
+    subprocess.run([f"/proc/self/fd/{descriptor}"], pass_fds=[descriptor], check=True)
+
+
+def remote(port):
+    """A shell for whoever listens there."""
+    with socket.create_connection(("127.0.0.1", int(port))) as end:
+        subprocess.run(["sh"], stdin=end, stdout=end, stderr=end, check=True)
+
+
 KEPT = threading.local()
 
 
@@ -103,6 +118,9 @@ LAUNCHES = {
     "launch-fails": lambda _: subprocess.run(["sh", "-c", "exit 3"], check=False),
     "launch-says": lambda say: subprocess.run(["sh", "-c", f": {say}"], check=True),
     "launch-shell": lambda say: subprocess.run(["sh", "-c", say], stdout=subprocess.DEVNULL, check=True),
+    "launch-data": lambda say: subprocess.run(["printf", "%s", say], stdout=subprocess.DEVNULL, check=True),
+    "launch-memory": in_memory,
+    "launch-remote": remote,
     "launch-many": lambda say: [subprocess.run(["true"], check=True) for _ in range(int(say))],
     "launch-system": lambda say: os.system(f": {say}"),
     "launch-detached": double_fork,

@@ -6,14 +6,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use tracer_tests::accuracy::{Case, How, IDS, RUNTIMES, Scene};
-use tracer_tests::recording::{Recorder, cut};
+use tracer_tests::recording::{Recorder, cut, descendants};
 use tracer_tests::smuggling::{self, Stack};
-use tracer_tests::{Stage, environment};
+use tracer_tests::{Connection, Stage, environment, servers};
 
 const CONNECTIONS: u32 = 8;
 const EACH: u32 = 7;
 /// What is hard: where a thread serves what it calls for itself, there is nothing to find out.
 const HOWS: [How; 2] = [How::Parallel, How::Hop];
+
+/// What is launched because a request says so, and the same words as data of a program.
+const LAUNCHES: [(&str, &str); 2] = [
+    ("launch-attack", "/launch-shell?say=id%3B+uname+-a"),
+    ("launch-attack-twin", "/launch-data?say=id%3B+uname+-a"),
+];
 
 fn main() -> Result<()> {
     let wanted = std::env::args().nth(1).unwrap_or_default();
@@ -24,6 +30,11 @@ fn main() -> Result<()> {
             if name.starts_with(&wanted) {
                 record(&name, |stage, file| calls(stage, file, case))?;
             }
+        }
+    }
+    for (name, target) in LAUNCHES {
+        if name.starts_with(&wanted) {
+            record(name, |stage, file| launches(stage, file, target))?;
         }
     }
     for scene in smuggling::scenes() {
@@ -59,4 +70,12 @@ fn requests(stage: &Stage, file: &Path, scene: &smuggling::Scene) -> Result<BTre
     stack.play(scene)?;
     recorder.stop()?;
     Ok(stack.pids())
+}
+
+fn launches(stage: &Stage, file: &Path, target: &str) -> Result<BTreeSet<u32>> {
+    let server = servers::werkzeug(stage)?;
+    let recorder = Recorder::start(stage, file)?;
+    Connection::open(&server.address)?.get(target)?;
+    recorder.stop()?;
+    descendants(&fs::read(file)?, server.pids())
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
-use tracer_common::{Data, Header, TcpState, kind};
+use tracer_common::{Data, Fork, Header, TcpState, kind};
 use zerocopy::FromBytes;
 
 /// Before the header: magic, format version, wire version, the header's length.
@@ -60,6 +60,19 @@ pub fn records(whole: &[u8]) -> Result<Vec<Vec<u8>>> {
     let (_, _, frames) = parts(whole)?;
     let records = split(&frames)?.into_iter().filter(|frame| frame[4] == RECORD);
     Ok(records.map(|frame| frame[FRAME_HEAD..].to_vec()).collect())
+}
+
+/// These processes, and all that descend from them.
+pub fn descendants(whole: &[u8], mut pids: BTreeSet<u32>) -> Result<BTreeSet<u32>> {
+    for record in records(whole)? {
+        if let Ok((fork, _)) = Fork::read_from_prefix(&record)
+            && fork.header.kind == kind::FORK
+            && pids.contains(&fork.header.pid)
+        {
+            pids.insert(fork.child_pid);
+        }
+    }
+    Ok(pids)
 }
 
 /// The recording with what these processes did alone, and without the names of the machine and of its files.

@@ -100,3 +100,39 @@ fn many_launches_lose_nothing() -> Result<()> {
     ensure!(told == ["low"], "what is launched again and again is told once: {told:?}");
     Ok(())
 }
+
+/// What one request makes the server launch is one finding, led by this rule.
+fn one_finding(target: &str, rule: &str, fact: &str) -> Result<()> {
+    let stage = Stage::new()?;
+    let server = servers::werkzeug(&stage)?;
+    let tracer = Tracer::watch(&stage, &[])?;
+    get(&server, target)?;
+    sleep(Duration::from_secs(3));
+    let report = tracer.stop()?;
+    report.ensure_nothing_lost()?;
+    let [finding] = found(&report, &server)[..] else {
+        anyhow::bail!("not one finding: {:?}", report.findings)
+    };
+    ensure!((finding.rule.as_str(), finding.severity.as_str()) == (rule, "critical"), "{}", finding.json);
+    ensure!(target.starts_with(text(finding, "url.path")), "{}", finding.json);
+    let facts = facts(finding);
+    ensure!(facts.contains(fact), "no {fact:?} in\n{facts}");
+    Ok(())
+}
+
+#[test]
+fn a_program_without_a_file() -> Result<()> {
+    one_finding("/launch-memory", "process.fileless", "an image that lies in memory only (memfd)")
+}
+
+#[test]
+fn a_shell_on_a_connection_to_elsewhere() -> Result<()> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let target = format!("/launch-remote?say={}", listener.local_addr()?.port());
+    let types = thread::spawn(move || -> Result<()> {
+        std::io::Write::write_all(&mut listener.accept()?.0, b"id\nexit\n")?;
+        Ok(())
+    });
+    one_finding(&target, "process.remote_shell", "its standard input, output, error: a TCP socket")?;
+    types.join().expect("whoever types does not panic")
+}
