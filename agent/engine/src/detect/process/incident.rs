@@ -1,7 +1,8 @@
 //! All that descends from one fork of a server, and what is said of it.
 
 use super::{
-    command_from_request::{self, Order},
+    asked::Order,
+    command_from_request,
     launched::{Below, Hit, When},
     requests,
 };

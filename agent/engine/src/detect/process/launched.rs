@@ -2,7 +2,7 @@
 
 pub use super::below::Below;
 use super::{
-    command_from_request::Order,
+    asked::Order,
     orders::Grade,
     program::{
         OWN_IMAGE, Program, asks_about_host, is_dropped, is_intrusion, is_reconnaissance, reads_secrets,

@@ -7,6 +7,7 @@
 //! says the worst, its evidence growing while the programs run. The finding is about the first launch when no request
 //! is known, and about the first of them all when a server launches the same again and again without one.
 
+mod asked;
 mod below;
 mod command_from_request;
 mod decode;
@@ -29,6 +30,7 @@ mod said;
 mod sealed;
 mod shell;
 mod shell_in_request;
+mod standing;
 mod told;
 mod without_request;
 
@@ -40,7 +42,7 @@ use crate::{
     launch::Image,
     world::{Op, World},
 };
-use command_from_request::{Order, order};
+use asked::{Order, order};
 pub use fed::told as feeds;
 use incident::{Incident, Line, Program as Known};
 pub use launched::Streams;
