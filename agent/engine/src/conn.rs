@@ -195,7 +195,7 @@ impl Conn {
             }
         }
         if self.conversation.was_never_read() && self.conversation.is_inbound() {
-            world.tasks.unreadable(op.pid);
+            world.tasks.unreadable(op.pid, self.turns.are_multiplexed());
         }
         if self.wanted == Wanted::Turns {
             return self.heard_though_muted(world);

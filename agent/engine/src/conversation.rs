@@ -23,6 +23,7 @@ mod reconciling;
 mod splitting;
 mod stream;
 mod swapping;
+mod tunnelling;
 mod unasked;
 mod upgraded;
 

@@ -42,6 +42,8 @@ pub struct Stats {
     pub truncated: u64,
     /// Threads and processes forgotten because too many were known.
     pub forgotten_tasks: u64,
+    /// Requests that might have shown smuggling, given up or not looked into because there were too many.
+    pub forgotten_evidence: u64,
     /// Links that came after the span's trace had been told.
     pub late_links: u64,
     /// Calls and launches while requests were open, for which none of these was sure enough as the cause.
@@ -55,7 +57,7 @@ pub struct Stats {
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 18] {
+    pub fn unused(&self) -> [(&'static str, u64); 19] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -71,6 +73,7 @@ impl Stats {
             ("dropped_exchanges", self.dropped_exchanges),
             ("truncated", self.truncated),
             ("forgotten_tasks", self.forgotten_tasks),
+            ("forgotten_evidence", self.forgotten_evidence),
             ("late_links", self.late_links),
             ("undecided_causes", self.undecided_causes),
             ("causes_gone", self.causes_gone),

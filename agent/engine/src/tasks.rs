@@ -8,7 +8,7 @@ use crate::{
     launch::Image,
     resource::resource,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::{collections::VecDeque, sync::Arc};
 use tracer_common::Exec;
 
@@ -84,8 +84,9 @@ pub struct Tasks {
     ended: VecDeque<(Time, u32)>,
     /// Launches whose process was forgotten: nobody will hear of their end.
     abandoned: Vec<NodeId>,
-    /// Processes that were sent what is no HTTP/1 on connections that they accepted.
-    unreadable: FxHashSet<u32>,
+    /// Processes that were sent what is no HTTP/1 on connections that they accepted, and whether any of these may have
+    /// several requests open at once.
+    unreadable: FxHashMap<u32, bool>,
     /// Processes that were forgotten for want of room.
     pub forgotten: u64,
     /// Command lines of which only the begin was kept.
@@ -99,7 +100,7 @@ impl Default for Tasks {
             held: Budget::new(MAX_FACTS),
             ended: VecDeque::new(),
             abandoned: Vec::new(),
-            unreadable: FxHashSet::default(),
+            unreadable: FxHashMap::default(),
             forgotten: 0,
             truncated: 0,
         }
@@ -299,15 +300,20 @@ impl Tasks {
     }
 
     /// The process was sent what is no HTTP/1 on a connection that it accepted.
-    pub fn unreadable(&mut self, pid: u32) {
-        if self.unreadable.len() < MAX_UNREADABLE {
-            self.unreadable.insert(pid);
+    pub fn unreadable(&mut self, pid: u32, multiplexed: bool) {
+        if self.unreadable.len() < MAX_UNREADABLE || self.unreadable.contains_key(&pid) {
+            *self.unreadable.entry(pid).or_default() |= multiplexed;
         }
     }
 
     /// Whether it was.
     pub fn serves_unreadable(&self, pid: u32) -> bool {
-        self.unreadable.contains(&pid)
+        self.unreadable.contains_key(&pid)
+    }
+
+    /// Whether it was on one that may have several requests open at once.
+    pub fn serves_multiplexed(&self, pid: u32) -> bool {
+        self.unreadable.get(&pid).is_some_and(|multiplexed| *multiplexed)
     }
 
     /// Forgets processes that ended a while ago.

@@ -1,6 +1,6 @@
 //! Responses.
 
-use super::{Conversation, Moved, Phase, ledger::Vain};
+use super::{Conversation, Moved, Phase, ledger::Vain, unasked::goes_on};
 use crate::{
     Time,
     budget::ALLOCATION,
@@ -19,6 +19,10 @@ const MAX_EARLY: usize = 64 * 1024;
 
 impl Conversation {
     pub(super) fn response(&mut self, moved: Moved<'_>, op: Op, world: &mut World) {
+        let moved = self.skip_careless(moved);
+        if matches!(moved, Moved::Bytes([])) {
+            return;
+        }
         if self.open.is_empty() && self.responses.parser.is_idle() {
             let guess = match moved {
                 Moved::Bytes(bytes) => self.speaks(bytes).looks_like_response(bytes),
@@ -47,6 +51,22 @@ impl Conversation {
         }
     }
 
+    /// RFC 9110, 9.3.2: "The server MUST NOT send content in the response" to HEAD. Those that do send what they have
+    /// announced; the next answer begins behind that.
+    fn skip_careless<'a>(&mut self, moved: Moved<'a>) -> Moved<'a> {
+        let Moved::Bytes(bytes) = moved else { return moved };
+        if self.ledger.careless == 0 || bytes.is_empty() || !self.responses.parser.is_idle() {
+            return moved;
+        }
+        if self.speaks(bytes).looks_like_response(bytes) != Guess::No {
+            self.ledger.careless = 0;
+            return moved;
+        }
+        let skipped = bytes.len().min(usize::try_from(self.ledger.careless).unwrap_or(usize::MAX));
+        self.ledger.careless -= skipped as u64;
+        Moved::Bytes(&bytes[skipped..])
+    }
+
     /// Gives the exchange that was answered last.
     fn answer(&mut self, moved: Moved<'_>, op: Op, world: &mut World) -> Option<NodeId> {
         let mut rest = moved;
@@ -57,6 +77,7 @@ impl Conversation {
             self.odd_answer(bytes, op, world);
         }
         loop {
+            rest = self.skip_careless(rest);
             let front = self.open.front();
             answered = front.and_then(|open| open.node).or(answered);
             let answering = front.map_or_else(|| self.unframed(), |open| open.answering);
@@ -109,6 +130,9 @@ impl Conversation {
         // final response". 101 is final for HTTP.
         self.ledger.vain = Vain::default();
         self.ledger.bodiless = head.framing() == Framing::None;
+        let announced = head.field("content-length").filter(|_| self.ledger.bodiless);
+        let number = |text: &[u8]| str::from_utf8(text).ok()?.trim().parse().ok();
+        self.ledger.careless = announced.and_then(number).unwrap_or(0);
         self.informational =
             head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
         if self.informational {
@@ -120,7 +144,7 @@ impl Conversation {
         match self.open.front_mut() {
             Some(open) => open.answered = true,
             None => {
-                self.unasked(head.status().unwrap_or_default(), op, Write::Done, world);
+                self.unasked(head.status().unwrap_or_default(), !goes_on(&head), op, Write::Done, world);
             }
         }
         self.reconcile(&head, op, world);

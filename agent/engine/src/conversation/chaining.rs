@@ -6,7 +6,7 @@
 
 use super::Conversation;
 use crate::{
-    detect::smuggling,
+    detect::smuggling::{self, Asked},
     exchange::{Contested, Problem, Side},
     finding::Confidence,
     graph::NodeId,
@@ -26,7 +26,8 @@ impl Conversation {
         let mut carriers = self.ledger.carriers.iter();
         let carrier = carriers.find(|carrier| carrier.node.and_then(own) == Some(contested.carrier));
         let Some(carrier) = carrier else { return };
-        let Some(request) = world.graph.get(node).and_then(|node| node.exchange()).cloned() else { return };
+        let exchange = world.graph.get(node).and_then(|node| node.exchange());
+        let Some(request) = exchange.map(Asked::of) else { return };
         let mut case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         match came_in(sent, world) {
             Some(inbound) => {

@@ -3,9 +3,10 @@
 use super::Moved;
 use crate::{
     Time,
-    cases::Case,
-    detect::smuggling::{self, Carrier, Swapped},
+    cases::Subject,
+    detect::smuggling::{self, Carrier, Swapped, Tunnel},
     exchange::Contested,
+    finding::Confidence,
     graph::NodeId,
     http1::Deviations,
 };
@@ -38,25 +39,27 @@ pub struct Ledger {
     pub reread: bool,
     /// The last answer must not have a content.
     pub bodiless: bool,
+    /// Bytes of one that it has announced: careless applications write it all the same.
+    pub careless: u64,
     /// Bytes of answers that were not seen since it was last known where one begins.
     pub unheard: u64,
     /// Answers that could not be sent.
     pub vain: Vain,
     /// The answer that is coming, if it may be that to an unfinished request.
     pub swapped: Option<Swapped>,
-    /// The finding so far, and how many requests it says were hit.
-    pub case: Option<(Case, u8)>,
+    /// The finding so far.
+    pub told: Option<Told>,
 }
 
-/// A request of a front end that may have made it take the connection for a tunnel.
+/// What was told of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Tunnel {
-    /// Its exchange.
-    pub call: NodeId,
-    /// The request that it passed on.
-    pub inbound: NodeId,
-    /// Records that the kernel side had lost when it was sent.
-    pub lost: u64,
+pub struct Told {
+    /// The case.
+    pub subject: Subject,
+    /// How sure it was at last.
+    pub confidence: Confidence,
+    /// How many requests it says were hit.
+    pub hits: u8,
 }
 
 /// Answers whose sends failed since the last that did not: they answer what is owed as any other.
@@ -73,7 +76,9 @@ pub struct Vain {
 impl Ledger {
     /// Memory that it takes elsewhere.
     pub fn held(&self) -> usize {
-        self.carriers.iter().map(Carrier::held).sum()
+        self.carriers.iter().map(Carrier::held).sum::<usize>()
+            + self.swapped.as_ref().map_or(0, Swapped::held)
+            + self.tunnel.as_ref().map_or(0, Tunnel::held)
     }
 
     /// Bytes of the requests' direction, from `place` on, before they are read as messages.
@@ -218,13 +223,18 @@ impl Ledger {
         carrier.is_some_and(|carrier| carrier.readings.iter().any(|reading| reading.end() == Some(place)))
     }
 
+    /// The one that has most likely carried what is answered now.
+    pub fn suspect(&self) -> Option<&Carrier> {
+        self.carriers.iter().max_by_key(|carrier| carrier.suspicion())
+    }
+
     /// The same, to change.
     pub fn suspect_mut(&mut self) -> Option<&mut Carrier> {
         self.carriers.iter_mut().max_by_key(|carrier| carrier.suspicion())
     }
 
-    /// The one that has most likely carried what is answered now.
-    pub fn suspect(&self) -> Option<&Carrier> {
-        self.carriers.iter().max_by_key(|carrier| carrier.suspicion())
+    /// Whether what is no answer may come of an older carrier: not where a later one has a content of its own.
+    pub fn is_last(&self, carrier: &Carrier) -> bool {
+        carrier.turns == 0 || self.carriers.back().is_some_and(|last| last.node == carrier.node)
     }
 }

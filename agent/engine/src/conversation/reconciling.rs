@@ -2,11 +2,12 @@
 
 use super::{
     Conversation, Moved,
+    ledger::Told,
     unasked::{is_status_line, response, smuggled, status_of},
 };
 use crate::{
     cases::Case,
-    detect::smuggling::{self, Carrier, Ghost, Way, Write},
+    detect::smuggling::{self, Asked, Carrier, Ghost, SMUGGLING, Way, Write},
     exchange::{Contested, Side},
     finding::Confidence,
     graph::NodeId,
@@ -32,24 +33,28 @@ impl Conversation {
     ) {
         let exchange = node.and_then(|node| world.graph.get(node)).and_then(|node| node.exchange());
         let carrier = exchange.and_then(|exchange| Carrier::of(exchange, node, first, world.stats.lost));
-        let known = self.ledger.case.as_mut().filter(|(case, _)| case.confidence > Confidence::Suspicious);
-        if let Some((case, told)) = known.filter(|(_, told)| *told < MAX_HIT)
+        let known = self.ledger.told.as_mut().filter(|told| told.confidence > Confidence::Suspicious);
+        if let Some(told) = known.filter(|told| told.hits < MAX_HIT)
             && let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node))
         {
-            *told += 1;
+            told.hits += 1;
             exchange.hit = true;
             let text = smuggling::hit(exchange);
-            world.cases.append(case.rule, case.subject, (first.time, text));
+            world.cases.append(SMUGGLING, told.subject, (first.time, text));
         }
         for carrier in &mut self.ledger.carriers {
             carrier.meets(&world.graph);
         }
         let exchange = node.and_then(|node| world.graph.get(node)?.exchange());
-        let tunnelled =
-            exchange.and_then(|exchange| exchange.split).is_some_and(|split| split.way == Way::Tunnel);
-        self.ledger.tunnel = self.ledger.tunnel.filter(|_| tunnelled);
+        let tunnelled = exchange
+            .and_then(|exchange| exchange.split.as_ref())
+            .is_some_and(|split| split.way == Way::Tunnel);
+        if !tunnelled {
+            self.ledger.tunnel = None;
+        }
         self.ledger.reread = false;
         let contested = self.ledger.asked(place, node, carrier, behind);
+        world.stats.forgotten_evidence += std::mem::take(&mut self.ledger.forgotten);
         if let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node)) {
             exchange.contested = contested;
         }
@@ -114,7 +119,7 @@ impl Conversation {
     /// A request that is answered may be content for another reader.
     fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<Case> {
         let (carrier, contested) = self.swallowing(node, world)?;
-        let request = world.graph.get(node)?.exchange()?.clone();
+        let request = Asked::of(world.graph.get(node)?.exchange()?);
         let case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         if case.confidence > Confidence::Suspicious
             && let Some(exchange) = world.graph.exchange_mut(node)
@@ -159,7 +164,7 @@ impl Conversation {
         let mut carriers = self.ledger.carriers.iter().filter(|_| self.side == Some(Side::Server));
         let carrier = carriers.find(|carrier| carrier.node == Some(node))?;
         let line = head.raw().split(|b| *b == b'\n').skip(1).find(|line| is_status_line(line))?;
-        let ghost = Ghost { status: status_of(line)?, op, write: Write::Done };
+        let ghost = Ghost { status: status_of(line)?, op, write: Write::Done, farewell: false };
         let case = smuggling::two_status_lines(carrier, line, ghost, world)?;
         if let Some(node) = smuggled(carrier, op, world) {
             let at = line.as_ptr().addr() - head.raw().as_ptr().addr();
@@ -173,7 +178,8 @@ impl Conversation {
 
     pub(super) fn found(&mut self, case: Case, world: &mut World) {
         smuggling::explains(&case, world);
-        self.ledger.case = Some((case.clone(), 0));
+        let Case { subject, confidence, .. } = case;
+        self.ledger.told = Some(Told { subject, confidence, hits: 0 });
         world.raise(case);
     }
 }

@@ -11,7 +11,12 @@ use crate::{
     protocol,
     world::{Op, World},
 };
+use tracer_common::direction;
 use twox_hash::XxHash3_64;
+
+/// A server that finds a request on its connection answers it at once, or works on it. One that says that it closes, so
+/// long after its last answer, may have grown tired of waiting.
+const IDLE_MS: u64 = 200;
 
 impl Conversation {
     /// Whether it may still be answered though all that was asked is.
@@ -36,13 +41,21 @@ impl Conversation {
     }
 
     /// A final response began though no request is open: opens the one that it answers, if a carrier brought it.
-    pub(super) fn unasked(&mut self, status: u16, op: Op, write: Write, world: &mut World) -> bool {
+    pub(super) fn unasked(
+        &mut self,
+        status: u16,
+        closes: bool,
+        op: Op,
+        write: Write,
+        world: &mut World,
+    ) -> bool {
         world.stats.orphan_responses += 1;
         // What has begun to be asked may be refused before its head is whole.
         let refused = self.asking.is_some() && smuggling::refuses(status);
         let may_be = self.may_be_answered() && !refused;
         let Some(carrier) = self.ledger.suspect().filter(|_| may_be) else { return false };
-        let ghost = Ghost { status, op, write };
+        let farewell = closes && status >= 400 && self.was_idle(op);
+        let ghost = Ghost { status, op, write, farewell };
         let Some(case) = smuggling::extra_answer(carrier, ghost, world) else { return false };
         let known = case.confidence > Confidence::Suspicious;
         let node = if known { smuggled(carrier, op, world) } else { None };
@@ -56,6 +69,14 @@ impl Conversation {
         true
     }
 
+    /// Whether nothing has moved for long since all was answered.
+    fn was_idle(&self, op: Op) -> bool {
+        let asks = if self.side == Some(Side::Client) { direction::SEND } else { direction::RECEIVE };
+        let asked = self.last[usize::from(asks)].map(|op| op.time);
+        let since = self.ledger.answered.filter(|answered| asked.is_none_or(|asked| asked <= *answered));
+        since.is_some_and(|answered| answered.plus_ms(IDLE_MS) < op.time)
+    }
+
     /// What reads like a final response was written though every request has begun to be answered, and where
     /// answers end is not known: it may be part of one.
     pub(super) fn maybe_unasked(&mut self, bytes: &[u8], op: Op, world: &mut World) {
@@ -64,7 +85,7 @@ impl Conversation {
         if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0)
             && let Some(case) = smuggling::extra_answer(
                 carrier,
-                Ghost { status, op, write: Write::Unsure { unheard } },
+                Ghost { status, op, write: Write::Unsure { unheard }, farewell: false },
                 world,
             )
         {
@@ -87,7 +108,8 @@ impl Conversation {
         if !begins && self.ledger.answered == Some(op.time) {
             return;
         }
-        if let Some(carrier) = self.ledger.suspect().filter(|carrier| carrier.suspicion().0) {
+        let suspect = self.ledger.suspect().filter(|carrier| carrier.suspicion().0);
+        if let Some(carrier) = suspect.filter(|carrier| self.ledger.is_last(carrier)) {
             let status = if begins { status_of(bytes) } else { None };
             let case = smuggling::odd_answer(carrier, status, op, world);
             self.found(case, world);
@@ -141,11 +163,13 @@ impl Conversation {
         if self.open.is_empty() {
             self.responses = self.anew(Role::Response);
         }
-        if !self.unasked(status, op, write, world) {
+        let answer = response(head);
+        let closes = answer.as_ref().is_some_and(|answer| !goes_on(answer));
+        if !self.unasked(status, closes, op, write, world) {
             return;
         }
         if let Some(node) = self.open.pop_front().and_then(|open| open.node) {
-            if let Some(answer) = response(head) {
+            if let Some(answer) = answer {
                 world.graph.answered(node, answer);
             }
             world.end(node, op.time, Some(Problem::CutShort));
@@ -166,7 +190,7 @@ impl Conversation {
 }
 
 /// Whether a server reads on behind an answer: RFC 9112, 9.3.
-fn goes_on(head: &Head) -> bool {
+pub(super) fn goes_on(head: &Head) -> bool {
     let says = |option: &[u8]| {
         let mut options = head.fields("connection").flat_map(|value| value.split(|b| *b == b','));
         options.any(|other| other.trim_ascii().eq_ignore_ascii_case(option))

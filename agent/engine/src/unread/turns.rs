@@ -130,6 +130,11 @@ impl Turns {
         matches!(self, Self::Of(_) | Self::Orders)
     }
 
+    /// Whether several requests may be open on it at once.
+    pub fn are_multiplexed(&self) -> bool {
+        matches!(self, Self::Of(talk) if talk.multiplexed)
+    }
+
     /// Whether it carries requests that cannot be read, as far as is known.
     pub fn may_be(&self) -> bool {
         matches!(self, Self::Begun(_) | Self::Of(_))

@@ -1,7 +1,8 @@
 //! Whether a request that goes out stands in what came in, in whatever code: a front end, or an application that
 //! calls others, may decode a path, a parameter or a string, and write it where line ends count.
 
-use memchr::memmem;
+use memchr::{memchr, memchr2, memmem};
+use std::borrow::Cow;
 
 /// Most times that escapes are taken for escapes of escapes: gateways before applications decode once each.
 const MAX_DEPTH: usize = 3;
@@ -28,18 +29,27 @@ fn unversioned(line: &[u8]) -> &[u8] {
 
 /// Whether it is so of a text, or of what its escapes stand for.
 fn in_any_code(text: &[u8], is_so: impl Fn(&[u8]) -> bool) -> bool {
-    let mut text = text.to_vec();
+    let mut text = Cow::Borrowed(text);
     for _ in 0..=MAX_DEPTH {
         if is_so(&text) {
             return true;
         }
-        let next = unescaped(&text);
-        if next == text {
+        if !has_escapes(&text) {
             break;
         }
-        text = next;
+        text = Cow::Owned(unescaped(&text));
     }
     false
+}
+
+/// What it costs to look into a text, in bytes that are decoded one by one.
+pub fn cost(text: &[u8]) -> usize {
+    // Without escapes, it is but searched.
+    if has_escapes(text) { text.len() } else { text.len() / 16 }
+}
+
+fn has_escapes(text: &[u8]) -> bool {
+    memchr2(b'%', b'\\', text).is_some()
 }
 
 fn finds(text: &[u8], whole: &[u8], begin: &[u8]) -> bool {
@@ -53,8 +63,11 @@ fn finds(text: &[u8], whole: &[u8], begin: &[u8]) -> bool {
 }
 
 /// As forms write it, `+` is a space (WHATWG URL, 5.1).
-fn spaced(text: &[u8]) -> Vec<u8> {
-    text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect()
+fn spaced(text: &[u8]) -> Cow<'_, [u8]> {
+    match memchr(b'+', text) {
+        Some(_) => text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect(),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The low byte of each character, where any has more: what is left of a text that is written byte by byte.

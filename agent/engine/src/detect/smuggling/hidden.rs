@@ -34,6 +34,11 @@ impl Hidden {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// What came of the line that it ends within.
+    pub fn last_line(&self) -> &[u8] {
+        self.text.rsplit(|b| *b == b'\n').next().unwrap_or_default()
+    }
+
     /// Its method and target, as far as these came, for readers that know no more than words.
     pub fn words(&self) -> [&[u8]; 2] {
         let blank = |b: &u8| matches!(b, b' ' | b'\t' | 0x0b | 0x0c);
@@ -213,7 +218,7 @@ impl Scanner {
 impl Hidden {
     /// Whether it ends within a field, or within its target: what comes next is part of that.
     fn swallows(&self) -> bool {
-        let last = self.text.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+        let last = self.last_line();
         self.open
             && if last.len() < self.text.len() { last.contains(&b':') } else { begins_request(&self.text) }
     }

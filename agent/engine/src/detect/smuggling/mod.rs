@@ -12,7 +12,7 @@
 //! | an answer to a request that is content in another reading, which ends where the sender had stopped | confirmed |
 //! | the same wherever that ends, when the front end never delivers the answer | confirmed, probable where what came in could not be read |
 //! | a request sent behind another, whose line stands, in whatever code, in the request that both are for | suspicious, confirmed once it is served |
-//! | a request sent behind another where what came in could not be read | suspicious, probable once it is served |
+//! | a request sent behind another where what came in could not be read, and is not passed on by a relay | suspicious, probable once it is served |
 //! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
 //! | a content ends within a request, and the next answer names that one's target, not its own | probable |
 //! | a request asked for more than HTTP, in vain, and the next one passes a front end, that adds fields, as it came | probable |
@@ -40,9 +40,9 @@ pub use carrier::Carrier;
 pub use origin::Origin;
 pub use reading::is_ambiguous;
 pub use report::{
-    Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
+    Asked, Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
 };
-pub use split::{Split, Way, came_with, is_of_the_same_hand, split};
+pub use split::{Split, Way, came_with, cost, is_of_the_same_hand, split};
 pub use swapped::Swapped;
-pub use tunnel::{PassedOn, asks_for_more, cleartext_http2, passes_unmarked, switches_to, upgrades_to};
-pub use words::{name, refuses};
+pub use tunnel::{PassedOn, Tunnel, asks_for_more, cleartext_http2, switches_to, upgrades_to};
+pub use words::{name, named, refuses};

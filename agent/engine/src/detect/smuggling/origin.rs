@@ -32,9 +32,7 @@ impl Origin {
     pub fn of(node: NodeId, world: &mut World) -> Option<Self> {
         let inbound = inbound(node, world).and_then(|node| world.graph.get(node));
         if let Some((start, exchange)) = inbound.and_then(|node| Some((node.start, node.exchange()?))) {
-            let (method, target) = words::name(exchange);
-            let endpoints = exchange.endpoints.clone();
-            return Some(Self::Request { start, endpoints, name: format!("{method} {target}") });
+            return Some(Self::request(start, exchange));
         }
         let own = world.graph.get(node)?;
         let client = if own.is_call() { own } else { world.graph.get(own.partner?)? };
@@ -42,6 +40,17 @@ impl Origin {
             return Some(Self::Unreadable);
         }
         (!world.causes.serves(client.pid)).then_some(Self::Nowhere)
+    }
+
+    /// A request that came in.
+    pub fn of_request(node: NodeId, graph: &Graph) -> Option<Self> {
+        let node = graph.get(node)?;
+        Some(Self::request(node.start, node.exchange()?))
+    }
+
+    /// Likewise, then.
+    pub fn request(start: Time, exchange: &Exchange) -> Self {
+        Self::Request { start, endpoints: exchange.endpoints.clone(), name: words::named(exchange) }
     }
 
     /// Whether a front end passed it on.

@@ -30,6 +30,8 @@ pub struct Ghost {
     pub op: Op,
     /// What became of it.
     pub write: Write,
+    /// Whether it may be no answer, but the last word of a server that closes an idle connection.
+    pub farewell: bool,
 }
 
 /// What became of a write that begins an answer.
@@ -53,7 +55,7 @@ pub enum Write {
 
 /// A final response began though every request had its own. Nothing where that has other explanations.
 pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Option<Case> {
-    let Ghost { status, op, write } = ghost;
+    let Ghost { status, op, write, farewell } = ghost;
     let (refused, hidden) = (refuses(status), carrier.carried());
     let sender = Sender::of(carrier, world);
     // Who sent both by himself may have meant two, or nothing that could be read.
@@ -67,6 +69,7 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         500.. if !carrier.is_seen_inside() => Confidence::Suspicious,
         _ if matches!(write, Write::Unsure { .. }) => Confidence::Suspicious,
         500.. if matches!(write, Write::FailedAgain { .. }) => Confidence::Suspicious,
+        _ if farewell => Confidence::Suspicious,
         _ if unsure && sender == Sender::Client => Confidence::Suspicious,
         // Whoever reads on there does not find that request first: what is refused is something else.
         _ if refused && !carrier.begins_with_request() => Confidence::Suspicious,
@@ -88,6 +91,11 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
     case.facts.push((op.time, format!("a further answer, {status}, {how} though every request had its own")));
     if let Write::Unsure { unheard } = write {
         let text = format!("{unheard} bytes of answers before it were not seen: it may be part of one");
+        case.facts.push((op.time, text));
+    }
+    if farewell {
+        let text =
+            "it says that the connection closes, which was idle: it may be about that alone".to_owned();
         case.facts.push((op.time, text));
     }
     case.attributes.extend(smuggled(carrier, Some(status)));
@@ -133,19 +141,36 @@ pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut Wo
     case
 }
 
+/// A request, as far as a verdict about it needs it.
+#[derive(Debug)]
+pub struct Asked {
+    method: String,
+    target: String,
+    /// Whether it says on whose behalf it came.
+    is_forwarded: bool,
+}
+
+impl Asked {
+    /// That of an exchange.
+    pub fn of(exchange: &Exchange) -> Self {
+        let (method, target) = super::name(exchange);
+        Self { method, target, is_forwarded: forwarded_for(&exchange.request).is_some() }
+    }
+}
+
 /// A request was answered that is content of the carrier in another reading.
 pub fn swallowed(
     carrier: &Carrier,
     contested: Contested,
-    request: &Exchange,
+    request: &Asked,
     status: u16,
     op: Op,
     world: &mut World,
 ) -> Case {
-    let (method, target) = super::name(request);
+    let Asked { method, target, is_forwarded } = request;
     // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice. One that is
     // elsewhere leaves his mark on what he takes for a request.
-    let marked = carrier.forwarded_for.is_some() && forwarded_for(&request.request).is_none();
+    let marked = carrier.forwarded_for.is_some() && !is_forwarded;
     let confidence = match Sender::of(carrier, world) {
         _ if refuses(status) => Confidence::Suspicious,
         Sender::FrontEnd => Confidence::Confirmed,
@@ -162,22 +187,28 @@ pub fn swallowed(
     case.attributes.retain(|(key, _)| *key != "tracer.smuggling.technique");
     let technique = technique_of(contested.framing, carrier.framing).into();
     case.attributes.push(("tracer.smuggling.technique", Value::Str(technique)));
-    case.attributes.extend(of_request(&method, &target, Some(status)));
+    case.attributes.extend(of_request(method, target, Some(status)));
     case
 }
 
 /// The answer to the first request behind a carrier whose content ends within a request names that one's target.
-pub fn swapped(carrier: &Carrier, instead_of: &str, status: u16, op: Op, world: &mut World) -> Case {
+pub fn swapped(
+    carrier: &Carrier,
+    (instead_of, how): (&str, &str),
+    status: u16,
+    op: Op,
+    world: &mut World,
+) -> Case {
     let request = carrier.content.found().last().map_or_else(String::new, line);
     let title = format!(
         "{} carried {request}, which seems to have been answered in the place of {instead_of}",
         carrier.name()
     );
-    let mut case = case(carrier, Confidence::Probable, title, op, world);
-    case.facts.push((
-        op.time,
-        format!("the answer {status} to {instead_of} names the target of {request}, and not its own"),
-    ));
+    // Who could not read them ran neither.
+    let confidence = if refuses(status) { Confidence::Suspicious } else { Confidence::Probable };
+    let mut case = case(carrier, confidence, title, op, world);
+    let text = format!("{request} seems to have taken in {instead_of}: the answer {status} to that {how}");
+    case.facts.push((op.time, text));
     case.attributes.extend(smuggled(carrier, Some(status)));
     case
 }

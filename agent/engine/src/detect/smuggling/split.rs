@@ -1,7 +1,7 @@
 //! Requests that a front end sent without having got them as such.
 
 use super::{
-    SMUGGLING, decoded, name,
+    Origin, SMUGGLING, decoded, name,
     words::{client, of_request, refuses, severity},
 };
 use crate::{
@@ -35,14 +35,18 @@ impl Way {
 }
 
 /// A request that went out without having come in as one, as it seems.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Split {
     /// How.
     pub way: Way,
     /// The request before it on its connection.
     pub first: NodeId,
+    /// Its method and target.
+    pub first_name: String,
     /// The request that holds it, if what came in could be read.
     pub inbound: Option<NodeId>,
+    /// Where that came from.
+    pub origin: Option<Origin>,
     /// Records that the kernel side had lost when the first was sent.
     pub lost: u64,
 }
@@ -66,8 +70,13 @@ pub fn came_with(way: Way, at_once: bool, inbound: &Exchange, [first, request]: 
     }
 }
 
+/// What [`came_with`] costs at most for one that came in, in bytes that are decoded.
+pub fn cost(inbound: &Exchange) -> usize {
+    decoded::cost(inbound.request.raw()) + decoded::cost(&inbound.content)
+}
+
 /// Whether two requests look like one program's: the later one has all fields that the earlier one has, but those
-/// about a content.
+/// about a content; and both or none were marked by an intermediary.
 pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
     let of_content = |name: &[u8]| {
         let content = name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-"));
@@ -77,20 +86,19 @@ pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
                 .any(|n| name.eq_ignore_ascii_case(n))
     };
     let has = |name: &[u8]| second.request.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    first.request.iter().all(|(name, _)| of_content(name) || has(name))
+    // RFC 9110, 7.6.3; RFC 7239, and what was there before it.
+    let marks = ["via", "forwarded", "x-forwarded-for"];
+    let marked = |exchange: &Exchange| marks.iter().any(|mark| exchange.request.field(mark).is_some());
+    first.request.iter().all(|(name, _)| of_content(name) || has(name)) && marked(first) == marked(second)
 }
 
 /// A request went out without having come in as one; `status` once it was answered.
-pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
-    let Split { way, first, inbound, lost } = split;
+pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
+    let Split { way, first, ref first_name, inbound, ref origin, lost } = *split;
     let lost = world.stats.lost - lost;
     let two = world.graph.get(second)?.exchange()?;
     let (method, target) = name(two);
     let second = format!("{method} {target}");
-    let first_name = match world.graph.get(first).and_then(|node| node.exchange()) {
-        Some(one) => format!("{} {}", name(one).0, name(one).1),
-        None => "another request".to_owned(),
-    };
     let back = two.endpoints.remote.to_string();
     let served = status.is_some_and(|status| !refuses(status));
     let confidence = match (way, inbound) {
@@ -103,23 +111,17 @@ pub fn split(split: Split, second: NodeId, status: Option<u16>, op: Op, world: &
     attributes.push(("tracer.smuggling.technique", Value::Str(way.technique().into())));
     attributes.push(("tracer.smuggling.back_end", Value::Str(back.clone())));
     attributes.push(("tracer.smuggling.inbound_readable", Value::Bool(inbound.is_some())));
-    let carrier = inbound.and_then(|node| world.graph.get(node));
-    let carrier = carrier.and_then(|node| Some((node.start, node.exchange()?)));
     let mut facts = Vec::new();
-    let (since, title) = match carrier {
-        Some((start, exchange)) => {
-            let (method, target) = name(exchange);
-            client(&exchange.endpoints, &mut attributes);
-            facts.push((
-                start,
-                format!("one request came in, {method} {target} from {}", exchange.endpoints.remote),
-            ));
-            let title = format!("{method} {target} carried {second}, which went to {back} by itself");
-            attributes.push(("http.request.method", Value::Str(method)));
-            attributes.push(("url.path", Value::Str(target)));
-            (start, title)
+    let (since, title) = match origin {
+        Some(Origin::Request { start, endpoints, name }) => {
+            client(endpoints, &mut attributes);
+            facts.push((*start, format!("one request came in, {name} from {}", endpoints.remote)));
+            let (method, target) = name.split_once(' ').unwrap_or((name, ""));
+            attributes.push(("http.request.method", Value::Str(method.to_owned())));
+            attributes.push(("url.path", Value::Str(target.to_owned())));
+            (*start, format!("{name} carried {second}, which went to {back} by itself"))
         }
-        None => {
+        _ => {
             facts.push((op.time, "what came in could not be read (TLS or HTTP/2)".to_owned()));
             (op.time, format!("{second} went to {back} behind {first_name}, as one message"))
         }

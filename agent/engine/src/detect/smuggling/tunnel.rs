@@ -1,7 +1,7 @@
 //! Upgrades that hide from a front end what its back end is asked.
 
 use super::{
-    Origin, SMUGGLING, Way, name,
+    Origin, SMUGGLING, Way, name, named,
     origin::inbound,
     words::{client, excerpt, of_request, refuses, severity, without_secrets},
 };
@@ -31,6 +31,9 @@ const OWN: [&[u8]; 9] = [
     b"expect",
 ];
 
+/// Most fields that a front end adds of which is known: proxies add a handful.
+const MAX_MARKS: usize = 16;
+
 /// Whether a request asks for more than HTTP, so that an intermediary may take the connection for a tunnel.
 pub fn asks_for_more(request: &Exchange) -> bool {
     request.request.field("upgrade").is_some() || !METHODS.contains(&request.method())
@@ -47,15 +50,51 @@ pub fn switches_to(head: &Head, protocol: &[u8]) -> bool {
     asked.any(|asked| asked.trim_ascii().eq_ignore_ascii_case(protocol))
 }
 
-/// Whether a front end that adds fields to what it passes on has added none of them to a request.
-pub fn passes_unmarked(inbound: &Exchange, call: &Exchange, request: &Exchange) -> bool {
-    let has = |exchange: &Exchange, name: &[u8]| {
-        exchange.request.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
-    };
-    let is_own = |name: &[u8]| OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
-    let names = call.request.iter().map(|(name, _)| name);
-    let mut marks = names.filter(|name| !is_own(name) && !has(inbound, name)).peekable();
-    marks.peek().is_some() && marks.all(|mark| !has(request, mark))
+/// A request of a front end that may have made it take the connection for a tunnel. Kept, since what comes through may
+/// come when its span has long left.
+#[derive(Clone, Debug)]
+pub struct Tunnel {
+    /// Its exchange.
+    pub call: NodeId,
+    /// Method and target.
+    pub name: String,
+    /// The request that it passed on.
+    pub inbound: NodeId,
+    /// Where that came from.
+    pub origin: Origin,
+    /// Names of fields that the front end had added.
+    marks: Vec<Box<[u8]>>,
+    /// Records that the kernel side had lost when it was sent.
+    pub lost: u64,
+}
+
+impl Tunnel {
+    /// A call and what it passes on.
+    pub fn of(
+        (call, sent): (NodeId, &Exchange),
+        (inbound, start, came): (NodeId, Time, &Exchange),
+        lost: u64,
+    ) -> Self {
+        let is_own = |name: &[u8]| OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let names = sent.request.iter().map(|(name, _)| name);
+        let added = names.filter(|name| !is_own(name) && !has(came, name));
+        let marks = added.take(MAX_MARKS).map(Into::into).collect();
+        Self { call, name: named(sent), inbound, origin: Origin::request(start, came), marks, lost }
+    }
+
+    /// Whether the front end, which adds fields to what it passes on, has added none of them to this request.
+    pub fn leaves_unmarked(&self, request: &Exchange) -> bool {
+        !self.marks.is_empty() && self.marks.iter().all(|mark| !has(request, mark))
+    }
+
+    /// Memory that it takes elsewhere.
+    pub fn held(&self) -> usize {
+        self.name.len() + self.marks.iter().map(|mark| size_of::<Box<[u8]>>() + mark.len()).sum::<usize>()
+    }
+}
+
+fn has(exchange: &Exchange, name: &[u8]) -> bool {
+    exchange.request.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
 }
 
 /// A back end has switched to HTTP/2 for a front end that only passed the wish on: what follows is hidden from it

@@ -104,6 +104,12 @@ pub fn name(exchange: &Exchange) -> (String, String) {
     (exchange.method().to_owned(), target(exchange.target()))
 }
 
+/// The same in one.
+pub fn named(exchange: &Exchange) -> String {
+    let (method, target) = name(exchange);
+    format!("{method} {target}")
+}
+
 /// The same of a head.
 pub fn start(head: &Head) -> String {
     match head.start() {
