@@ -190,13 +190,62 @@ fn proxy_to(upstream: &Server) -> Result<String> {
     Ok(directives.replace("@UPSTREAM@", &upstream.address.to_string()))
 }
 
+/// nginx with four workers in front of `upstream`.
+pub fn nginx_workers_before(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let (address, port) = loopback()?;
+    nginx_of(stage, address, &format!("127.0.0.1:{port}"), &proxy_to(upstream)?, 4)
+}
+
+/// nginx that asks `upstream` more than its clients do: copies of requests, whether they may be served, and again.
+pub fn nginx_asking_besides(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let directives = fs::read_to_string(environment::app("nginx-besides.conf"))?;
+    let directives = directives.replace("@UPSTREAM@", &upstream.address.to_string());
+    nginx_with(stage, address, &format!("127.0.0.1:{port}"), &directives)
+}
+
+/// HAProxy in front of `upstream`, with several threads, and a check on it all the time.
+pub fn haproxy_before(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let (address, file) = front(stage, upstream, "haproxy.cfg")?;
+    let mut command = Command::new(environment::program("haproxy")?);
+    command.arg("-db").arg("-f").arg(file);
+    Server::start(stage, "haproxy", command, address)
+}
+
+/// Apache in front of `upstream`, with the event MPM.
+pub fn apache_before(stage: &Stage, upstream: &Server) -> Result<Server> {
+    let (address, file) = front(stage, upstream, "apache.conf")?;
+    let mut command = Command::new(environment::program("apache2")?);
+    command.arg("-DFOREGROUND").arg("-f").arg(file);
+    Server::start(stage, "apache", command, address)
+}
+
+/// A proxy's address, and its configuration.
+fn front(stage: &Stage, upstream: &Server, name: &str) -> Result<(Address, PathBuf)> {
+    let (address, port) = loopback()?;
+    let text = fs::read_to_string(environment::app(name))?
+        .replace("@LISTEN@", &format!("127.0.0.1:{port}"))
+        .replace("@UPSTREAM@", &upstream.address.to_string())
+        // Where Debian has them.
+        .replace("@MODULES@", "/usr/lib/apache2")
+        .replace("@FOLDER@", &stage.folder().display().to_string());
+    let file = stage.path(name);
+    fs::write(&file, text)?;
+    Ok((address, file))
+}
+
 /// nginx with these directives.
 pub(crate) fn nginx_with(stage: &Stage, address: Address, listen: &str, directives: &str) -> Result<Server> {
+    nginx_of(stage, address, listen, directives, 1)
+}
+
+fn nginx_of(stage: &Stage, address: Address, listen: &str, directives: &str, workers: u8) -> Result<Server> {
     let folder = stage.folder().display().to_string();
     let text = fs::read_to_string(environment::app("nginx.conf"))?
         .replace("@DIRECTIVES@", directives)
         .replace("@LISTEN@", listen)
-        .replace("@FOLDER@", &folder);
+        .replace("@FOLDER@", &folder)
+        .replace("@WORKERS@", &workers.to_string());
     let file = stage.path("nginx.conf");
     fs::write(&file, text)?;
     let mut command = Command::new(environment::program("nginx")?);

@@ -136,6 +136,18 @@ impl Report {
         self.spans.iter().find(|other| other.span_id == *id && other.trace_id == span.trace_id)
     }
 
+    /// Fails when a span has a parent that was never reported, or is below itself. Above what came with a context in
+    /// its fields is whoever sent that.
+    pub fn ensure_whole(&self) -> Result<()> {
+        for span in self.spans.iter().filter(|span| span.text("tracer.link.method") != Some("header")) {
+            let above = std::iter::successors(Some(span), |span| self.parent(span));
+            let top = above.take(self.spans.len() + 1).last().unwrap_or(span);
+            let whole = top.parent.is_none() || top.text("tracer.link.method") == Some("header");
+            ensure!(whole, "no trace that ends above: {}, of {}", top.brief(), span.brief());
+        }
+        Ok(())
+    }
+
     /// Fails when the kernel side lost anything: then a missing span proves nothing.
     pub fn ensure_nothing_lost(&self) -> Result<()> {
         ensure!(self.stats["lost"].as_u64() == Some(0), "records were lost: {}", self.stats);

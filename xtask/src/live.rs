@@ -11,6 +11,9 @@ use std::process::Command;
 /// What the live tests run beside what Python brings.
 const PROGRAMS: [(&str, &str); 10] = [
     ("nginx", "nginx-light"),
+    // Other proxies work in other ways: by threads, by processes with threads.
+    ("haproxy", "haproxy"),
+    ("apache2", "apache2-bin"),
     ("node", "nodejs"),
     ("python3", "python3"),
     ("php-fpm", "php-fpm"),
