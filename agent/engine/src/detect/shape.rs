@@ -1,10 +1,17 @@
 //! The shape of a command line: what stays the same from one launch to the next.
 //!
 //! The program and its options stay, values become `{}`. Of a command string for a shell the programs and the
-//! characters that mean something to a shell stay as well, so that `convert {} {}` and `convert {} ; id` differ.
+//! characters that mean something to a shell stay as well, so that `convert {} {}` and `convert {} ; id` differ. Of an
+//! interpreter it stays which script it runs, or which code, by a hash; and files stay that open accounts, or lie where
+//! no application has its own.
+
+use super::process::{self, Told};
+use twox_hash::XxHash3_64;
 
 /// Most words that are kept.
 const MAX_WORDS: usize = 32;
+/// Longest name of a file that stays.
+const MAX_NAME: usize = 96;
 /// Longest word that may be an option.
 const MAX_OPTION: usize = 32;
 /// What separates commands or words to a shell, or lets it put something in their place (POSIX.1-2017, XCU 2).
@@ -13,10 +20,17 @@ const META: &[char] = &[';', '&', '|', '<', '>', '(', ')', '`', '$', '\n'];
 /// The shape of `args`, the program itself first.
 pub fn shape(args: &[String]) -> String {
     let mut shape = Vec::new();
+    let told = process::told(args);
     let mut command = false;
     for (n, arg) in args.iter().take(MAX_WORDS).enumerate() {
         match n {
             0 => shape.push(name(arg).to_owned()),
+            _ if told == Some(Told::File(arg)) => shape.push(script(arg)),
+            _ if told == Some(Told::Text(arg)) => {
+                command = false;
+                shape.push(code(arg));
+            }
+            _ if process::is_telling(arg) => shape.push(arg[..arg.floor_char_boundary(MAX_NAME)].to_owned()),
             _ if std::mem::take(&mut command) => shape.push(format!("'{}'", command_shape(arg))),
             _ => {
                 // The option of every shell that takes its command as an argument, alone or with others.
@@ -29,6 +43,27 @@ pub fn shape(args: &[String]) -> String {
         shape.push("…".into());
     }
     shape.join(" ")
+}
+
+/// A script: its path without numbers; of one where applications put those that they make, the folder.
+fn script(file: &str) -> String {
+    if process::is_anyones(file) {
+        return format!("{}/{{}}", file.rsplit_once('/').map_or("", |(folder, _)| folder));
+    }
+    let mut shape = String::new();
+    for c in file.chars().take(MAX_NAME) {
+        match c.is_ascii_digit() {
+            true if shape.ends_with("{n}") => {}
+            true => shape.push_str("{n}"),
+            false => shape.push(c),
+        }
+    }
+    shape
+}
+
+/// Code, by 32 bits of a hash.
+fn code(text: &str) -> String {
+    format!("{{code {:08x}}}", XxHash3_64::oneshot(text.as_bytes()) as u32)
 }
 
 /// A command string: the first word of each command, and what stands between commands.
@@ -94,6 +129,7 @@ mod tests {
         assert_eq!(of(&["git", "-C", "/srv", "log", "--format=%H", "-n5"]), "git -C {} {} --format={} -n5");
         assert_eq!(of(&[]), "");
         assert_eq!(of(&["x", ""]), "x {}");
+        assert_eq!(of(&["cat", "/etc/hosts"]), "cat {}");
     }
 
     #[test]
@@ -110,9 +146,27 @@ mod tests {
     }
 
     #[test]
+    fn what_an_interpreter_runs_stays() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["python3", "-u", "/srv/jobs/day17.py", "x"], "python3 -u /srv/jobs/day{n}.py {}"),
+            (&["node", "/tmp/execjs20240517-1-a.js"], "node /tmp/{}"),
+            (&["sh", "/dev/shm/x"], "sh /dev/shm/x"),
+            (&["cat", "/etc/shadow"], "cat /etc/shadow"),
+            (&["git", "log", "main"], "git {} {}"),
+        ];
+        for (args, shape) in cases {
+            assert_eq!(of(args), *shape);
+        }
+        assert_ne!(of(&["php", "-r", "echo 1;"]), of(&["php", "-r", "system($x);"]));
+        assert_eq!(of(&["php", "-r", "echo 1;"]), of(&["php", "-r", "echo 1;"]));
+        assert!(of(&["python3", "-c", "import x; x()"]).starts_with("python3 -c {code "));
+    }
+
+    #[test]
     fn length_has_a_bound() {
         let many: Vec<_> = (0..1000).map(|_| "-x").collect();
         assert!(of(&many).len() < 4 * (MAX_WORDS + 2));
+        assert!(of(&["sh", &"x".repeat(10_000)]).len() < 2 * MAX_NAME);
         assert!(of(&["sh", "-c", &";a ".repeat(10_000)]).len() < 8 * (MAX_WORDS + 2));
     }
 }

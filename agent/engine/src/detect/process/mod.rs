@@ -34,6 +34,9 @@ mod standing;
 mod told;
 mod without_request;
 
+pub use program::is_anyones;
+pub use told::Told;
+
 use crate::{
     Time,
     cause::Origin,
@@ -320,7 +323,9 @@ pub fn executed(
     }
     let below_whom = match world.launches.lines.get(&parent).and_then(|parent| parent.program.as_ref()) {
         Some(program) => format!("pid {parent} `{}`", program.line),
-        None if parent == reader => format!("pid {reader} `{}`", server_line(&server.facts)),
+        None if parent == reader && !server.facts.exe.is_empty() => {
+            format!("pid {reader} `{}`", server_line(&server.facts))
+        }
         None => format!("pid {}", image.parent_pid),
     };
     let user = match image.euid {
@@ -349,6 +354,19 @@ pub fn executed(
     }
     let now = world.now;
     world.launches.schedule(id, now);
+}
+
+/// What a shell or an interpreter with these arguments, its own name first, is told to run.
+pub fn told(args: &[String]) -> Option<Told<'_>> {
+    match Program::told(args.first()?, args).kind {
+        program::Kind::Shell(Told::Text(_)) | program::Kind::Other => None,
+        program::Kind::Shell(told) | program::Kind::Interpreter(told) => Some(told),
+    }
+}
+
+/// Whether a word is a file whose name says more than that it is one.
+pub fn is_telling(word: &str) -> bool {
+    program::is_secret(word) || program::is_dropped(word) && !is_anyones(word)
 }
 
 /// What it is in a baseline.

@@ -113,11 +113,13 @@ pub fn is_reconnaissance(command: &str, args: &[String]) -> bool {
 
 /// Whether a program shows what opens accounts, its own environment included; applications have no use for that.
 pub fn reads_secrets(command: &str, args: &[String]) -> bool {
-    let secret = |arg: &String| {
-        arg.starts_with('/') && SECRETS.iter().any(|secret| arg == secret || arg.ends_with(secret))
-    };
     // With a program, `env` runs that.
-    name(command) == "env" && args.is_empty() || args.iter().any(secret)
+    name(command) == "env" && args.is_empty() || args.iter().any(|arg| is_secret(arg))
+}
+
+/// Whether a file names the accounts of a host or what opens them, or holds a process's secrets.
+pub fn is_secret(file: &str) -> bool {
+    file.starts_with('/') && SECRETS.iter().any(|secret| file.ends_with(secret))
 }
 
 /// Whether a program tells about its host, other than a runtime asks.
