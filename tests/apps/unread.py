@@ -31,7 +31,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    # A content for HEAD, too: many do not know better.
+    do_POST = do_HEAD = do_GET
 
     def log_message(self, *_):
         pass

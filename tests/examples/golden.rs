@@ -37,7 +37,7 @@ fn main() -> Result<()> {
             record(name, |stage, file| launches(stage, file, target))?;
         }
     }
-    for scene in smuggling::scenes() {
+    for scene in smuggling::scenes().into_iter().chain(smuggling::prefixes()) {
         let name = format!("smuggling-{}", scene.name);
         if name.starts_with(&wanted) {
             record(&name, |stage, file| requests(stage, file, &scene))?;

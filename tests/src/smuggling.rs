@@ -61,8 +61,9 @@ impl Stack {
             for piece in bytes.chunks(1 << 16) {
                 connection.send(piece)?;
             }
+            let method = if bytes.starts_with(b"HEAD") { "HEAD" } else { "GET" };
             for expected in *statuses {
-                let status = connection.response("GET")?.status;
+                let status = connection.response(method)?.status;
                 ensure!(status == *expected, "{}: {status}, not {expected}", scene.name);
             }
         }
@@ -129,6 +130,8 @@ pub fn scenes() -> Vec<Scene> {
         one("unread-post-twin", unread, false, "POST", "/drained/order", &hidden, &[200]),
         one("unread-get", unread, true, "GET", "/stock", &hidden, &[200]),
         one("unread-get-twin", unread, false, "GET", "/drained/stock", &hidden, &[200]),
+        one("unread-head", unread, true, "HEAD", "/stock", &hidden, &[200]),
+        one("unread-head-twin", unread, false, "HEAD", "/drained/stock", &hidden, &[200]),
         one("unread-megabyte", unread, true, "POST", "/capped/photo", &padded, &[200]),
         one("unread-megabyte-twin", unread, false, "POST", "/drained/photo", &padded, &[200]),
         pipelined,
@@ -136,5 +139,26 @@ pub fn scenes() -> Vec<Scene> {
         one("retry", unread, false, "GET", "/retried/drained/order", &hidden, &[200]),
         one("mirror", unread, false, "POST", "/mirrored/drained/order", &hidden, &[200]),
         one("auth-request", unread, false, "POST", "/checked/drained/order", &hidden, &[200]),
+    ]
+}
+
+/// Requests without an end, which take in the next one on their connection; one where it is read, and one that makes
+/// something with it that nobody can read.
+#[must_use]
+pub fn prefixes() -> Vec<Scene> {
+    let next = (request("GET", "/next", b""), &[200][..]);
+    let refused = (next.0.clone(), &[400][..]);
+    let within_field = format!("GET {DENIED} HTTP/1.1\r\nX-Ignore: ");
+    let within_target = format!("GET {DENIED}?x=");
+    let after = |name, smuggles, target: &str, prefix: &str, next| Scene {
+        name,
+        back: Back::Unread,
+        smuggles,
+        turns: vec![(request("POST", target, prefix.as_bytes()), &[200][..]), next],
+    };
+    vec![
+        after("prefix", true, "/order", &within_field, next.clone()),
+        after("prefix-twin", false, "/drained/order", &within_field, next),
+        after("prefix-target", false, "/order", &within_target, refused),
     ]
 }

@@ -12,32 +12,29 @@ use tracer_tests::{Connection, Finding, Report, Span, Stage, Tracer, http2, trac
 
 const SMUGGLING: &str = "http.request_smuggling";
 
-/// The findings of smuggling among these processes; one that grew worse and came again is one.
-fn smuggling<'a>(report: &'a Report, pids: &BTreeSet<u32>) -> Vec<&'a Finding> {
+/// All findings about these processes; one that grew worse and came again is one.
+fn findings<'a>(report: &'a Report, pids: &BTreeSet<u32>) -> Vec<&'a Finding> {
     let pid = |finding: &Finding| finding.json["resource"]["process.pid"].as_u64();
     let is_ours = |finding: &&Finding| {
         let pid = pid(finding).and_then(|pid| u32::try_from(pid).ok());
-        finding.rule == SMUGGLING && pid.is_some_and(|pid| pids.contains(&pid))
+        pid.is_some_and(|pid| pids.contains(&pid))
     };
     let mut last: Vec<&Finding> = Vec::new();
     for finding in report.findings.iter().filter(is_ours) {
-        last.retain(|other| other.span != finding.span);
+        last.retain(|other| (&other.rule, &other.span) != (&finding.rule, &finding.span));
         last.push(finding);
     }
     last
 }
 
-/// The one finding, which must be sure unless records were lost.
+/// The one finding of any kind, which must be sure.
 fn the_finding<'a>(report: &'a Report, stack: &Stack) -> Result<&'a Finding> {
-    let lost = &report.stats["lost"];
-    let found = smuggling(report, &stack.pids());
+    report.ensure_nothing_lost()?;
+    let found = findings(report, &stack.pids());
     let titles: Vec<_> = found.iter().map(|finding| &finding.json["title"]).collect();
-    let [finding] = found.as_slice() else {
-        bail!("not one finding but {}, {lost} records lost: {titles:?}", found.len())
-    };
-    ensure!(finding.severity == "critical", "{}", finding.json);
-    let (sure, confidence) = (lost == 0, finding.confidence.as_str());
-    ensure!(confidence == "confirmed" || !sure, "{confidence}, {lost} records lost: {}", finding.json);
+    let [finding] = found.as_slice() else { bail!("not one finding but {}: {titles:?}", found.len()) };
+    ensure!(finding.rule == SMUGGLING && finding.severity == "critical", "{}", finding.json);
+    ensure!(finding.confidence == "confirmed", "{}", finding.json);
     ensure!(finding.json["attributes"]["tracer.smuggled.target"] == DENIED, "{}", finding.json);
     Ok(finding)
 }
@@ -108,7 +105,6 @@ fn one_request_in_and_two_served() -> Result<()> {
         recorder.stop()?;
         let report = tracer.stop()?;
         let finding = the_finding(&report, &stack).with_context(|| scene.name)?;
-        report.ensure_nothing_lost()?;
         let attributes = &finding.json["attributes"];
         let target = attributes["url.path"].as_str().context("a path")?.to_owned()
             + &attributes["url.query"].as_str().map(|query| format!("?{query}")).unwrap_or_default();
@@ -130,8 +126,9 @@ fn the_same_bytes_where_they_are_harmless() -> Result<()> {
         stack.play(scene)?;
         let report = tracer.stop()?;
         report.ensure_nothing_lost()?;
-        let found = smuggling(&report, &stack.pids());
-        ensure!(found.is_empty(), "{}: {found:?}", scene.name);
+        let found = findings(&report, &stack.pids());
+        let smuggling = found.iter().any(|finding| finding.rule == SMUGGLING);
+        ensure!(!smuggling, "{}: {found:?}", scene.name);
         let seen = report.of(&stack.front.pids());
         ensure!(!seen.is_empty(), "{}: nothing was seen, which proves nothing", scene.name);
     }
@@ -173,13 +170,25 @@ fn behind_http2() -> Result<()> {
 
 const CLIENTS: usize = 8;
 const BENIGN: usize = 10_000;
+const TRIES: usize = 3;
 
-/// One attack among everything that makes more of a request, or looks like it.
+/// One attack among everything that makes more of a request, or looks like it. Where the machine has too much else to
+/// do, records are lost, which a verdict must say: then it is tried again.
 #[test]
 fn one_attack_among_ten_thousand_requests() -> Result<()> {
+    for _ in 0..TRIES {
+        if attack_under_load()? {
+            return Ok(());
+        }
+    }
+    bail!("records were lost each time")
+}
+
+/// False when records were lost.
+fn attack_under_load() -> Result<bool> {
     let stage = Stage::new()?;
     let mut stack = Stack::start(&stage, Back::Unread)?;
-    let tracer = Tracer::watch(&stage, &["--findings"])?;
+    let tracer = Tracer::watch(&stage, &["--findings", "--ring-size", "64M"])?;
     let sent = AtomicUsize::new(0);
     thread::scope(|scope| -> Result<()> {
         let address = &stack.front.address;
@@ -221,9 +230,12 @@ fn one_attack_among_ten_thousand_requests() -> Result<()> {
     }
     let [asked, served] = [&stack.front, &stack.back].map(|server| server.times_served("/retried/"));
     ensure!(served? > asked?, "nginx should have tried again");
+    if report.ensure_nothing_lost().is_err() {
+        return Ok(false);
+    }
     let finding = the_finding(&report, &stack)?;
     ensure!(finding.json["attributes"]["url.path"] == "/order", "{}", finding.json);
-    Ok(())
+    Ok(true)
 }
 
 /// What a client sends at once, and how many answers it gets.
