@@ -223,7 +223,9 @@ fn heads_have_more_than_one_reading() {
                 chain.findings()
             };
             let once = run(OK);
-            assert!(once.iter().all(|f| f.contains(" suspicious: ")), "{name} at {split}: {once:?}");
+            let plain = *name == "nothing but a length";
+            let odd = (plain || !once.is_empty()) && once.iter().all(|f| f.contains(" suspicious: "));
+            assert!(odd, "{name} at {split}: {once:?}");
             let twice = run(&format!("{OK}{OK}"));
             let sure = twice.iter().filter(|f| f.starts_with("http.request_smuggling confirmed")).count();
             assert_eq!((twice.len(), sure), (1, 1), "{name} at {split}: {twice:?}");

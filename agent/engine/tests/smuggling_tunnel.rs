@@ -42,8 +42,9 @@ fn an_upgrade_is_a_way_past_the_front_end() {
     assert_eq!(
         run("h2c", 101, ["", ""]),
         [
-            "http.request_smuggling probable: GET /a opened a tunnel of HTTP/2 to 127.0.0.1:81 through its front end"
-        ]
+            "http.request_smuggling suspicious: GET /a opened a tunnel of HTTP/2 to 127.0.0.1:81 through its front end"
+        ],
+        "clients of their own ask for that"
     );
     assert_eq!(run("websocket", 101, ["", ""]), [""; 0]);
 }
@@ -118,4 +119,27 @@ fn a_switch_that_the_back_end_does_not_make() {
     assert_eq!(run("websocket", "\u{1}\u{2}GET /admin HTTP/1.1\r\n\r\n", OK, true), [""; 0]);
     assert_eq!(run("websocket", PLAIN, "no HTTP", true), [""; 0]);
     assert_eq!(run("websocket", PLAIN, OK, false), [""; 0], "nobody is in between");
+}
+
+/// A client that asks for h2c and goes on to ask in it, past the front end.
+#[test]
+fn an_upgrade_to_http2_that_is_used() {
+    let head = "GET /a HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n";
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n";
+    let settings = "\0\0\0\u{4}\0\0\0\0\0";
+    let run = |headers: &str| {
+        let mut chain = Chain::new(head);
+        chain.asks(head);
+        chain.answers(switch);
+        chain.delivers(switch);
+        chain.answers(settings);
+        chain.asks(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{settings}"));
+        chain.answers(settings);
+        chain.asks(headers);
+        chain.findings()
+    };
+    let opened = "GET /a opened a tunnel of HTTP/2 to 127.0.0.1:81 through its front end";
+    let another = run("\0\0\u{1}\u{1}\u{4}\0\0\0\u{3}x");
+    assert_eq!(another, [format!("http.request_smuggling probable: {opened}, and went on to ask")]);
+    assert_eq!(run("\0\0\0\u{4}\u{1}\0\0\0\0"), [format!("http.request_smuggling suspicious: {opened}")]);
 }

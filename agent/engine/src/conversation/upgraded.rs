@@ -34,8 +34,6 @@ pub struct Upgraded {
 
 /// Most bytes of these: an everyday request line.
 const MAX_BEGUN: usize = 1024;
-/// What begins HTTP/2 (RFC 9113, 3.4), and reads like a request of HTTP/1.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 impl Conversation {
     /// A response switches to what its request asked for.
@@ -86,7 +84,7 @@ impl Conversation {
     }
 
     /// Whether a server goes on to answer requests of HTTP/1 though it has switched to something else: then it is a
-    /// front end alone that believes in the switch.
+    /// front end alone that believes in the switch. Or whether its client goes on to ask in HTTP/2, past the front end.
     fn speaks_on(&mut self, direction: u8, moved: Moved<'_>, op: Op, world: &mut World) {
         let Some(upgraded) = self.upgraded.as_mut() else { return };
         let Upgraded { passed_on, begun, .. } = &mut **upgraded;
@@ -94,15 +92,24 @@ impl Conversation {
         match (direction, moved) {
             (direction::RECEIVE, Moved::Bytes(bytes)) => {
                 begun.extend_from_slice(&bytes[..bytes.len().min(MAX_BEGUN.saturating_sub(begun.len()))]);
-                if looks_like_request(begun) == Guess::No || begun.starts_with(PREFACE) {
+                if let Some(stream) = smuggling::another_request(begun) {
+                    let case = from.asked_on(stream, op);
+                    *passed_on = None;
+                    self.found(case, world);
+                } else if begun.len() >= MAX_BEGUN || !from.is_h2c() && looks_like_request(begun) == Guess::No
+                {
                     *passed_on = None;
                 }
             }
-            (_, Moved::Bytes(bytes)) if !begun.is_empty() && looks_like_response(bytes) == Guess::Yes => {
+            (_, Moved::Bytes(bytes))
+                if looks_like_request(begun) == Guess::Yes && looks_like_response(bytes) == Guess::Yes =>
+            {
                 let case = from.spoke_on(begun, status_of(bytes).unwrap_or_default(), op);
                 *passed_on = None;
                 self.found(case, world);
             }
+            // There the server speaks, too, unasked.
+            _ if from.is_h2c() => {}
             _ => *passed_on = None,
         }
     }

@@ -16,7 +16,7 @@
 //! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
 //! | a content ends within a request, and the next answer names that one's target, not its own | probable |
 //! | a request asked for more than HTTP, in vain, and the next one passes a front end, that adds fields, as it came | probable |
-//! | an upgrade to h2c that passed a front end | probable |
+//! | an upgrade to h2c that passed a front end | suspicious, probable once another request follows in it |
 //! | a 400, 414, 431, 501 or 505 though every request has its answer, and a content that holds a request | probable |
 //! | framing that can be read in more than one way | suspicious |
 //!
@@ -44,5 +44,7 @@ pub use report::{
 };
 pub use split::{Split, Way, came_with, cost, is_of_the_same_hand, split};
 pub use swapped::Swapped;
-pub use tunnel::{PassedOn, Tunnel, asks_for_more, cleartext_http2, switches_to, upgrades_to};
+pub use tunnel::{
+    PassedOn, Tunnel, another_request, asks_for_more, cleartext_http2, switches_to, upgrades_to,
+};
 pub use words::{name, named, refuses};
