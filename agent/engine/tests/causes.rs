@@ -265,6 +265,22 @@ fn a_thread_that_was_begun_for_a_request() {
     assert_eq!(brief(&mut s), ["/x < /bb thread", "/y < /bb thread"]);
 }
 
+/// The same where each of them has several requests open, which by itself may be an event loop.
+#[test]
+fn threads_that_answer_each_others_requests_hand_all_on() {
+    const OTHER: Thread = Thread(20, 23);
+    let mut s = Scene::new();
+    for _ in 0..20 {
+        let [one, two] = [ONE, TWO].map(|thread| [read(&mut s, thread, "/aa"), read(&mut s, thread, "/bb")]);
+        call(&mut s, OTHER, "/x");
+        s.send(OTHER, one[0], Server, OK);
+        two.into_iter().for_each(|conn| s.send(ONE, conn, Server, OK));
+        s.send(TWO, one[1], Server, OK);
+    }
+    let linked = brief(&mut s).into_iter().filter(|call| call != "/x < - ").count();
+    assert!(linked <= 3, "{linked}");
+}
+
 /// Tasks that any thread goes on with: what a thread does next says nothing of what it did, nor whom it wakes.
 #[test]
 fn where_work_goes_from_thread_to_thread_no_thread_speaks_for_it() {

@@ -37,6 +37,8 @@ pub enum Clue {
 
 /// Number of [`Clue`]s.
 const CLUES: usize = 15;
+/// How often threads must answer what they have read themselves for work to stay where it is.
+const STAYS: f64 = 0.8;
 /// Counts are halved when they reach this, so that what a process did long ago fades.
 const MEMORY: f64 = 512.0;
 
@@ -92,8 +94,18 @@ impl Habits {
         }
     }
 
-    /// How often the clue is right here, more than 0 and less than 1.
+    /// Whether work goes from thread to thread: see [`Workload::moves`](super::Workload::moves).
+    pub fn move_work(&self) -> bool {
+        self.reliability(Clue::OwnThread) < STAYS
+    }
+
+    /// How often the clue is right here, more than 0 and less than 1. That a thread works on one request at a time was
+    /// taken for granted until it showed otherwise.
     pub fn reliability(&self, clue: Clue) -> f64 {
+        let clue = match clue {
+            Clue::OwnAnswer if self.move_work() => Clue::LaterAnswer,
+            clue => clue,
+        };
         let ((hits, misses), (right, wrong)) = (self.seen[clue as usize], clue.prior());
         ((hits + right) / (hits + misses + right + wrong)).min(clue.at_most())
     }

@@ -378,7 +378,10 @@ impl Causes {
         if let Some(workload) = graph.get(request).and_then(|node| self.workloads.get_mut(&node.pid)) {
             workload.answer(request);
             children = workload.take_children();
-            if let Some(reader) = workload.reader(request).filter(|tid| !self.threads.multiplexes(*tid)) {
+            let reader = workload.reader(request);
+            // Nor does who answers what another one has read while it has read something else.
+            let strays = reader != Some(tid) && self.threads.is_reading(tid);
+            if let Some(reader) = reader.filter(|reader| strays || !self.threads.multiplexes(*reader)) {
                 workload.habits.learn(Clue::OwnThread, reader == tid);
             }
             moves = workload.moves();

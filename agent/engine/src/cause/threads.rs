@@ -104,6 +104,11 @@ impl Threads {
         self.known.get(&tid).is_some_and(|thread| thread.reads)
     }
 
+    /// Whether a request is open that the thread has read.
+    pub fn is_reading(&self, tid: u32) -> bool {
+        self.known.get(&tid).is_some_and(|thread| thread.reading > 0)
+    }
+
     /// Whether the thread ever had two requests open.
     pub fn multiplexes(&self, tid: u32) -> bool {
         self.known.get(&tid).is_some_and(|thread| thread.multiplexes)

@@ -1,21 +1,13 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
 use super::{
-    background::Background,
-    habits::{Clue, Habits},
-    index::Index,
-    places::Places,
-    siblings::Siblings,
-    tokens,
+    background::Background, habits::Habits, index::Index, places::Places, siblings::Siblings, tokens,
 };
 use crate::{Budget, Time, exchange::Exchange, graph::NodeId};
 use std::collections::BTreeMap;
 
 /// Bytes that a word takes: its hash with the request, and its place in the index.
 const WORD: usize = 96;
-
-/// How often threads must answer what they have read themselves for work to stay where it is.
-const STAYS: f64 = 0.8;
 
 /// Most children that have ended since the process last began to answer a request; later ones are not kept.
 const MAX_ENDED: usize = 32;
@@ -114,7 +106,7 @@ impl Workload {
     /// Whether work goes from thread to thread: what one of them has read is answered by others, as where a runtime has
     /// tasks that any thread goes on with.
     pub fn moves(&self) -> bool {
-        self.habits.reliability(Clue::OwnThread) < STAYS
+        self.habits.move_work()
     }
 
     /// How many are open.
