@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::process::Command;
 
 /// What the live tests run beside what Python brings.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("nginx", "nginx-light"),
     // Other proxies work in other ways: by threads, by processes with threads.
     ("haproxy", "haproxy"),
