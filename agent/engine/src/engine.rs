@@ -141,6 +141,9 @@ impl Engine {
                 + self.world.causes.threads.forgotten
                 + self.world.launches.forgotten
                 + self.world.hops.forgotten,
+            forgotten_evidence: self.world.stats.forgotten_evidence
+                + self.world.launches.dropped()
+                + self.world.net.dropped(),
             undecided_causes: self.world.causes.undecided,
             unlearned: self.world.baseline.unlearned,
             ..self.world.stats

@@ -42,7 +42,8 @@ pub struct Stats {
     pub truncated: u64,
     /// Threads and processes forgotten because too many were known.
     pub forgotten_tasks: u64,
-    /// Requests that might have shown smuggling, given up or not looked into because there were too many.
+    /// What rules had remembered or might have looked into, given up because there was too much of it: requests that might
+    /// have shown smuggling, or for which something may have been launched; what servers did and sent.
     pub forgotten_evidence: u64,
     /// Links that came after the span's trace had been told.
     pub late_links: u64,

@@ -39,6 +39,13 @@ pub struct Net {
     senders: Senders,
 }
 
+impl Net {
+    /// Senders that were forgotten for want of room.
+    pub fn dropped(&self) -> u64 {
+        self.senders.dropped
+    }
+}
+
 /// The other end of a connection.
 #[derive(Debug)]
 pub struct Peer {

@@ -27,29 +27,34 @@ struct Shell {
 
 /// All of them, by the socket that is their standard input.
 #[derive(Debug, Default)]
-pub struct Fed(FxHashMap<u64, Box<Shell>>);
+pub struct Fed {
+    known: FxHashMap<u64, Box<Shell>>,
+    /// Those that were forgotten for want of room.
+    pub dropped: u64,
+}
 
 impl Fed {
     /// A shell that takes commands was launched.
     pub fn add(&mut self, pid: u32, exec: &Exec, image: &Image, launch: Option<NodeId>) {
         let input = exec.descriptors[0];
         if input.family == AF_UNIX && input.sock != 0 {
-            if self.0.len() >= MAX_SHELLS {
-                self.0.clear();
+            if self.known.len() >= MAX_SHELLS {
+                self.dropped += self.known.len() as u64;
+                self.known.clear();
             }
-            self.0.insert(input.sock, Box::new(Shell { pid, exec: *exec, image: image.clone(), launch }));
+            self.known.insert(input.sock, Box::new(Shell { pid, exec: *exec, image: image.clone(), launch }));
         }
     }
 
     /// A process ended.
     pub fn exited(&mut self, pid: u32) {
-        self.0.retain(|_, shell| shell.pid != pid);
+        self.known.retain(|_, shell| shell.pid != pid);
     }
 }
 
 /// Bytes are sent to a socket.
 pub fn told(world: &mut World, to: u64, bytes: &[u8], op: Op) {
-    let Some(shell) = world.launches.shells.0.get(&to).cloned() else { return };
+    let Some(shell) = world.launches.shells.known.get(&to).cloned() else { return };
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     let text = text.trim();
     let op = Op { pid: shell.pid, tid: shell.pid, ..op };

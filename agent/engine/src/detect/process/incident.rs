@@ -340,6 +340,10 @@ pub fn tell(world: &mut World, id: u64) {
         return;
     }
     let (mut facts, said) = (std::mem::take(&mut incident.facts), std::mem::take(&mut incident.said));
+    match std::mem::take(&mut incident.left_out) {
+        0 => {}
+        more => facts.push((world.now, format!("{more} more things were seen than could be kept"))),
+    }
     if let Some(via) = incident.via.filter(|_| request.is_some()) {
         facts.push((incident.began, format!("pid {via}{TOLD}")));
     }

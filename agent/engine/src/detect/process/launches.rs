@@ -58,8 +58,8 @@ pub struct Launches {
     pub(super) next: u64,
     /// Processes and incidents that were not followed for want of room.
     pub forgotten: u64,
-    /// What was remembered of servers and incidents, and forgotten for want of room.
-    pub dropped: u64,
+    /// What was remembered of servers, and forgotten for want of room.
+    pub(super) dropped: u64,
 }
 
 impl Default for Launches {
@@ -86,6 +86,11 @@ impl Default for Launches {
 }
 
 impl Launches {
+    /// What was remembered of servers, their shells and requests, and forgotten for want of room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped + self.shells.dropped + self.requests.dropped
+    }
+
     /// A thread begins in a process that has read requests.
     pub fn begins_late(&mut self, tid: u32) {
         if let Some(late) = &mut self.late {

@@ -37,6 +37,8 @@ pub struct Requests {
     ended: FxHashMap<NodeId, Option<Body>>,
     /// Those that became a WebSocket which is still open, by process.
     sessions: FxHashMap<u32, Vec<NodeId>>,
+    /// Requests that were forgotten for want of room while something might have been launched for them.
+    pub dropped: u64,
 }
 
 /// Requests of a server that ended.
@@ -56,6 +58,7 @@ impl Default for Requests {
             servers: FxHashMap::default(),
             ended: FxHashMap::default(),
             sessions: FxHashMap::default(),
+            dropped: 0,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Requests {
             self.order.push_back(node);
         }
         if self.order.len() > MAX_REQUESTS {
+            self.dropped += 1;
             let oldest = self.order.pop_front();
             oldest.into_iter().for_each(|oldest| self.forget(oldest));
         }
@@ -90,6 +94,7 @@ impl Requests {
     pub fn upgraded(&mut self, pid: u32, node: NodeId, exchange: &Exchange, head: &Head) {
         self.put(node, Exchange { response: Some(Box::new(head.clone())), ..exchange.clone() });
         if self.sessions.len() >= MAX_SERVERS {
+            self.dropped += self.sessions.len() as u64;
             self.sessions.clear();
         }
         let sessions = self.sessions.entry(pid).or_default();
@@ -132,6 +137,7 @@ impl Requests {
             return;
         }
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
+            self.dropped += self.ended.len() as u64;
             self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|server| self.gone(server));
         }
         let ended = self.servers.entry(server).or_default();
