@@ -3,7 +3,7 @@
 mod scene;
 
 use scene::{
-    Scene, Server, answer,
+    Client, Scene, Server, Thread, answer,
     chain::{Chain, F, S},
     get,
     smuggling::*,
@@ -80,6 +80,7 @@ fn the_last_content_explains_what_is_no_answer() {
 #[test]
 fn a_line_that_was_put_together() {
     const PREFIX: &str = "POST /a HTTP/1.1\r\nContent-Length: 13\r\n\r\nGET /admin?x=";
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nthe page /admin?x=G";
     let run = |status: u16, content: &str| {
         let mut s = Scene::new();
         let conn = s.accept(80);
@@ -103,6 +104,17 @@ fn a_line_that_was_put_together() {
             "{content}"
         );
     }
+    // The front end passes on what it got, to who sent both.
+    let mut chain = Chain::new(PREFIX);
+    let client = Thread(30, 30);
+    let inbound = chain.s.connect(client, 80);
+    for (request, answer) in [(PREFIX, OK), ("GET /cart HTTP/1.1\r\n\r\n", PAGE)] {
+        chain.s.pass((client, Client), F, inbound, request);
+        chain.asks(request);
+        chain.answers(answer);
+        chain.s.pass((F, Server), client, inbound, answer);
+    }
+    assert_eq!(chain.findings(), [format!("http.request_smuggling probable: {title}")]);
     for content in ["your /cart", "seen: GET /admin?x= and GET /cart HTTP/1.1"] {
         let found = run(200, content);
         assert!(found.iter().all(|found| !found.contains("smuggling")), "{content}: {found:?}");

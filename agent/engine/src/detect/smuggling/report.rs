@@ -191,14 +191,18 @@ pub fn swallowed(
     case
 }
 
-/// The answer to the first request behind a carrier whose content ends within a request names that one's target.
+/// The answer to the first request behind a carrier whose content ends within a request names that one's target. Nothing
+/// where both came from who asks for himself: a front end passes on such an answer as it got it.
 pub fn swapped(
     carrier: &Carrier,
     (instead_of, how): (&str, &str),
     status: u16,
     op: Op,
     world: &mut World,
-) -> Case {
+) -> Option<Case> {
+    if Sender::of(carrier, world) == Sender::Client {
+        return None;
+    }
     let request = carrier.content.found().last().map_or_else(String::new, line);
     let title = format!(
         "{} carried {request}, which seems to have been answered in the place of {instead_of}",
@@ -210,7 +214,7 @@ pub fn swapped(
     let text = format!("{request} seems to have taken in {instead_of}: the answer {status} to that {how}");
     case.facts.push((op.time, text));
     case.attributes.extend(smuggled(carrier, Some(status)));
-    case
+    Some(case)
 }
 
 /// A later request on the connection, in words: it may have got an answer that was not its own.
