@@ -104,6 +104,7 @@ fn turn(source: &mut dyn Source, pipeline: &mut Pipeline, lost_due: &mut Time) -
         match wish {
             Wish::Mute { id, inode, turns } => source.mute(id, inode, turns),
             Wish::Watch(pid) => source.watch(pid),
+            Wish::Unwatch(pid) => source.unwatch(pid),
         }
     }
     if clock::now() >= *lost_due {

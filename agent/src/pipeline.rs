@@ -35,6 +35,8 @@ pub enum Wish {
     },
     /// Which threads of this process wake each other.
     Watch(u32),
+    /// That no more.
+    Unwatch(u32),
 }
 
 /// Why the way of a fact ended.
@@ -269,19 +271,17 @@ impl Pipeline {
                 }
                 Ok(())
             }
-            Output::Mute { id, inode, turns } => {
-                if self.wishes.len() < MAX_WISHES {
-                    self.wishes.push(Wish::Mute { id, inode, turns });
-                }
-                Ok(())
-            }
-            Output::WatchThreads(pid) => {
-                if self.wishes.len() < MAX_WISHES {
-                    self.wishes.push(Wish::Watch(pid));
-                }
-                Ok(())
-            }
+            Output::Mute { id, inode, turns } => self.wish(Wish::Mute { id, inode, turns }),
+            Output::WatchThreads(pid) => self.wish(Wish::Watch(pid)),
+            Output::UnwatchThreads(pid) => self.wish(Wish::Unwatch(pid)),
         }
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<(), Error> {
+        if self.wishes.len() < MAX_WISHES {
+            self.wishes.push(wish);
+        }
+        Ok(())
     }
 
     fn span(&mut self, span: Arc<Span>, now: Time) -> Result<(), Error> {

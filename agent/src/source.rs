@@ -27,6 +27,9 @@ pub trait Source {
 
     /// Wants to know which threads of this process wake each other.
     fn watch(&mut self, pid: u32);
+
+    /// Does not want to know that any more.
+    fn unwatch(&mut self, pid: u32);
 }
 
 /// What the kernel side has to know before it starts.
@@ -86,6 +89,10 @@ impl Source for Kernel {
             say(&format!("tracer: without work that one thread hands to another: {problem:#}"));
         }
     }
+
+    fn unwatch(&mut self, pid: u32) {
+        Kernel::unwatch(self, pid);
+    }
 }
 
 /// Tests' own source: hands out what it was given, and remembers what it was told.
@@ -124,5 +131,9 @@ impl Source for FakeSource {
 
     fn watch(&mut self, pid: u32) {
         self.watched.push(pid);
+    }
+
+    fn unwatch(&mut self, pid: u32) {
+        self.watched.retain(|watched| *watched != pid);
     }
 }

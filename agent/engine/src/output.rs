@@ -47,6 +47,8 @@ pub enum Output {
     /// Please report the [`Wake`](tracer_common::Wake)s of this process: its threads hand requests to each
     /// other.
     WatchThreads(u32),
+    /// They are of no interest any more: the process has ended.
+    UnwatchThreads(u32),
 }
 
 /// `SpanKind` of OpenTelemetry.

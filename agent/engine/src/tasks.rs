@@ -39,6 +39,8 @@ struct Process {
     resource: Option<Named>,
     /// Whether its facts were asked for.
     asked: bool,
+    /// Whether its threads' wake-ups were.
+    watched: bool,
     /// What it was forked for.
     origin: Origin,
     /// What its image was launched with.
@@ -260,6 +262,16 @@ impl Tasks {
     pub fn ask(&mut self, pid: u32) -> Option<Output> {
         let process = self.process(pid);
         (!std::mem::replace(&mut process.asked, true)).then_some(Output::DescribeProcess(pid))
+    }
+
+    /// The wake-ups of a process's threads were asked for.
+    pub fn watch(&mut self, pid: u32) {
+        self.process(pid).watched = true;
+    }
+
+    /// They are not wanted any more; whether they were.
+    pub fn unwatch(&mut self, pid: u32) -> bool {
+        self.processes.get_mut(&pid).is_some_and(|process| std::mem::take(&mut process.watched))
     }
 
     /// A process's resource; of an unknown one, hardly more than its number.

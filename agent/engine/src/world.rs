@@ -181,7 +181,10 @@ impl World {
             Origin::Launch(launch) => Cause::Known(launch, Link::certain(Method::Thread)),
             Origin::Serving(evidence) => {
                 let cause = self.causes.judge(id, *evidence, words, &mut self.graph);
-                self.outputs.extend(self.causes.take_watch().map(Output::WatchThreads));
+                for pid in self.causes.take_watch() {
+                    self.tasks.watch(pid);
+                    self.outputs.push_back(Output::WatchThreads(pid));
+                }
                 cause
             }
         }

@@ -233,6 +233,8 @@ fn work_that_is_handed_to_another_thread_and_back() {
     assert_eq!(wrong, 0, "{calls:?}");
     assert!(calls[20..].iter().all(|(.., confidence)| *confidence > 0.95));
     assert!(s.outputs.contains(&tracer_engine::Output::WatchThreads(20)), "the engine asked for it");
+    s.exit(20, 0);
+    assert!(s.outputs.contains(&tracer_engine::Output::UnwatchThreads(20)), "until the process ended");
 }
 
 #[test]

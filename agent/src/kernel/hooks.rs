@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{Array, MapError},
-    programs::{ProgramError, RawTracePoint},
+    programs::{ProgramError, RawTracePoint, raw_trace_point::RawTracePointLinkId},
 };
 use std::{
     fs,
@@ -220,18 +220,25 @@ fn attach(ebpf: &mut Ebpf, hook: &'static Hook, missing: &[&'static str]) -> Res
     let program: &mut RawTracePoint =
         ebpf.program_mut(hook.name).context("not in this binary")?.try_into().context("of another type")?;
     program.load().map_err(explain_load)?;
-    if hook.on_demand { Ok(()) } else { attach_loaded(ebpf, hook) }
+    if hook.on_demand { Ok(()) } else { attach_loaded(ebpf, hook).map(drop) }
 }
 
 /// Attaches a hook that is loaded.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn attach_loaded(ebpf: &mut Ebpf, hook: &Hook) -> Result<()> {
+pub fn attach_loaded(ebpf: &mut Ebpf, hook: &Hook) -> Result<RawTracePointLinkId> {
     let program: &mut RawTracePoint =
         ebpf.program_mut(hook.name).context("not in this binary")?.try_into().context("of another type")?;
-    program.attach(hook.name).map_err(|error| explain_attach(hook, error))?;
-    Ok(())
+    program.attach(hook.name).map_err(|error| explain_attach(hook, error))
+}
+
+/// Detaches a hook, which stays loaded.
+pub fn detach(ebpf: &mut Ebpf, hook: &Hook, link: RawTracePointLinkId) {
+    let program =
+        ebpf.program_mut(hook.name).and_then(|program| <&mut RawTracePoint>::try_from(program).ok());
+    // Closing the link is all there is to it: that has no way to fail.
+    let _ = program.map(|program| program.detach(link));
 }
 
 /// Which map is made first changes from run to run, so its name says nothing.

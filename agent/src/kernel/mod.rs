@@ -7,7 +7,7 @@ mod object;
 use anyhow::{Context, Result};
 use aya::{
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::ProgramFd,
+    programs::{ProgramFd, raw_trace_point::RawTracePointLinkId},
 };
 pub use hooks::{Attached, Hook, Options};
 use rustix::{event::epoll, fs::Timespec};
@@ -29,8 +29,10 @@ pub struct Kernel {
     missed_before: [u64; lost::CAUSES as usize],
     bursts: OwnedFd,
     watched: HashMap<MapData, u32, u8>,
-    /// Hooks that attach only once they are wanted, and are not yet.
+    /// Hooks that attach only while they are wanted, and are not.
     on_demand: Vec<&'static Hook>,
+    /// Those that are.
+    demanded: Vec<(&'static Hook, RawTracePointLinkId)>,
     // Last: the programs detach when it is dropped.
     ebpf: aya::Ebpf,
 }
@@ -68,6 +70,7 @@ impl Kernel {
                 .filter(|a| a.hook.on_demand && a.problem.is_none())
                 .map(|a| a.hook)
                 .collect(),
+            demanded: Vec::new(),
             hooks,
             ebpf,
         })
@@ -134,11 +137,23 @@ impl Kernel {
     /// When the kernel does not attach what is needed for it.
     pub fn watch(&mut self, pid: u32) -> Result<()> {
         for hook in std::mem::take(&mut self.on_demand) {
-            hooks::attach_loaded(&mut self.ebpf, hook)?;
+            self.demanded.push((hook, hooks::attach_loaded(&mut self.ebpf, hook)?));
         }
         // A full or failing map means a few links less.
         let _ = self.watched.insert(pid, 1, 0);
         Ok(())
+    }
+
+    /// Does not want that any more: what only that needs goes with the last such process.
+    pub fn unwatch(&mut self, pid: u32) {
+        // One that had no room is not there.
+        let _ = self.watched.remove(&pid);
+        if self.watched.keys().next().is_none() {
+            for (hook, link) in std::mem::take(&mut self.demanded) {
+                hooks::detach(&mut self.ebpf, hook, link);
+                self.on_demand.push(hook);
+            }
+        }
     }
 
     /// Wants no more bytes of a socket, or only the begin of what moves in each of its turns.

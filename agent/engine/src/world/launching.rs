@@ -2,6 +2,7 @@
 
 use super::{Op, World};
 use crate::{
+    Output,
     cause::{Evidence, Idle, Origin, Words},
     detect::process::{self, Streams},
     graph::{self, Body, Node, NodeId},
@@ -174,6 +175,9 @@ impl World {
         self.causes.forget(op.pid);
         self.ambiguities.forget(op.pid);
         self.hops.exited(op.pid);
+        if self.tasks.unwatch(op.pid) {
+            self.output(Output::UnwatchThreads(op.pid));
+        }
         self.tasks.exited(op.pid, self.now);
     }
 }
