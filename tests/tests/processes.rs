@@ -122,7 +122,11 @@ fn one_finding(target: &str, rule: &str, fact: &str) -> Result<()> {
 
 #[test]
 fn a_program_without_a_file() -> Result<()> {
-    one_finding("/launch-memory", "process.fileless", "an image that lies in memory only (memfd)")
+    one_finding(
+        "/launch-memory",
+        "process.fileless",
+        "the image's inode has no link; it was executed as `/proc/self/fd/",
+    )
 }
 
 #[test]
