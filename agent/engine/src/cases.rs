@@ -62,6 +62,19 @@ pub struct Case {
     pub facts: Vec<(Time, String)>,
 }
 
+impl Case {
+    /// Memory that it takes, at least.
+    pub fn footprint(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(_, value)| value.text().map_or(0, str::len));
+        let facts = self.facts.iter().map(|(_, text)| size_of::<(Time, String)>() + text.len());
+        size_of::<Self>()
+            + self.title.len()
+            + self.attributes.len() * size_of::<(&str, Value)>()
+            + attributes.sum::<usize>()
+            + facts.sum::<usize>()
+    }
+}
+
 /// What tells one case from another: the family of its rule, and its subject.
 type Key = (&'static str, Subject);
 

@@ -188,19 +188,20 @@ impl Graph {
         };
         let seen = &seen[..seen.len().min(room)];
         if !seen.is_empty() {
-            self.grow(id, |body| {
-                if let Body::Exchange(exchange) = body {
-                    exchange.content.extend_from_slice(seen);
-                }
-            });
+            self.grow_exchange(id, |exchange| exchange.content.extend_from_slice(seen));
         }
     }
 
     /// The final response to an exchange begins.
     pub fn answered(&mut self, id: NodeId, head: Box<Head>) {
+        self.grow_exchange(id, |exchange| exchange.response = Some(head));
+    }
+
+    /// Changes what an exchange holds of texts.
+    pub fn grow_exchange(&mut self, id: NodeId, add: impl FnOnce(&mut Exchange)) {
         self.grow(id, |body| {
             if let Body::Exchange(exchange) = body {
-                exchange.response = Some(head);
+                add(exchange);
             }
         });
     }

@@ -31,9 +31,7 @@ impl Conversation {
         let mut case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         match came_in(sent, world) {
             Some(inbound) => {
-                if let Some(exchange) = world.graph.exchange_mut(inbound) {
-                    exchange.undelivered = Some(Box::new(case));
-                }
+                world.graph.grow_exchange(inbound, |exchange| exchange.undelivered = Some(Box::new(case)));
             }
             // It cannot be seen what is delivered; hardly any front end sends one behind the other.
             None if is_unreadable(sent, world) => {
@@ -50,8 +48,9 @@ impl Conversation {
             return;
         }
         for node in nodes {
-            let exchange = world.graph.exchange_mut(*node);
-            let Some(mut case) = exchange.and_then(|exchange| exchange.undelivered.take()) else { continue };
+            let mut case = None;
+            world.graph.grow_exchange(*node, |exchange| case = exchange.undelivered.take());
+            let Some(mut case) = case else { continue };
             let text = "its answer was never delivered: the front end took it for content".to_owned();
             case.facts.push((world.now, text));
             self.found(*case, world);

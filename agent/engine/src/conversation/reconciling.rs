@@ -187,7 +187,7 @@ impl Conversation {
 /// The exchange says which lines of its content begin a request.
 fn note_hidden(carrier: &Carrier, world: &mut World) {
     let short = |line: &[u8]| line[..line.len().min(MAX_LINE)].into();
-    if let Some(exchange) = carrier.node.and_then(|node| world.graph.exchange_mut(node)) {
-        exchange.hidden = carrier.content.found().iter().map(|hidden| short(hidden.line())).collect();
-    }
+    let Some(node) = carrier.node else { return };
+    let lines = carrier.content.found().iter().map(|hidden| short(hidden.line())).collect();
+    world.graph.grow_exchange(node, |exchange| exchange.hidden = lines);
 }

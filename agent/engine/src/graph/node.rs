@@ -124,7 +124,10 @@ impl Shrink for Body {
     fn footprint(&self) -> usize {
         match self {
             Self::Exchange(exchange) => {
+                let lines = exchange.hidden.iter().map(|line| size_of::<Box<[u8]>>() + line.len());
                 exchange.content.capacity()
+                    + lines.sum::<usize>()
+                    + exchange.undelivered.as_ref().map_or(0, |case| case.footprint())
                     + exchange.request.footprint()
                     + exchange.response.as_ref().map_or(0, |head| head.footprint())
             }
@@ -136,6 +139,8 @@ impl Shrink for Body {
         match self {
             Self::Exchange(exchange) => {
                 exchange.content = Vec::new();
+                exchange.hidden = Vec::new();
+                exchange.undelivered = None;
                 exchange.request.shrink();
                 if let Some(head) = &mut exchange.response {
                     head.shrink();

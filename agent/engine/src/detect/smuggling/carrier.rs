@@ -223,6 +223,6 @@ impl Carrier {
         size_of::<Self>()
             + texts
             + self.content.held()
-            + (self.readings.len() + self.chunks.len()) * size_of::<Reading>()
+            + self.readings.iter().chain(&self.chunks).map(Reading::held).sum::<usize>()
     }
 }

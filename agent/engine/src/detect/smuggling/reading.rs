@@ -179,6 +179,11 @@ impl Reading {
         self.aligned
     }
 
+    /// Memory that it takes.
+    pub fn held(&self) -> usize {
+        size_of::<Self>() + self.swallowed.capacity() * size_of::<NodeId>()
+    }
+
     /// Where the content ends in this reading, once it has.
     pub fn end(&self) -> Option<u64> {
         self.ended
