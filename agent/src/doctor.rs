@@ -6,15 +6,15 @@ use crate::{
         Options,
         hooks::{self, Attached},
     },
+    print,
 };
 use anyhow::{Result, anyhow};
 use serde_json::json;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 /// Numbers of capabilities (`linux/capability.h`).
+const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
@@ -54,7 +54,6 @@ impl State {
 /// [`Unavailable`] when something is missing without which nothing can be traced.
 pub fn run(as_json: bool) -> Result<ExitCode> {
     let checks = checks();
-    let mut out = io::stdout().lock();
     if as_json {
         let list: Vec<_> = checks
             .iter()
@@ -63,9 +62,9 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
                 json!({"name": c.name, "state": c.state.word(), "blocks": blocks, "detail": c.detail})
             })
             .collect();
-        writeln!(out, "{}", json!({"ready": can_trace(&checks), "checks": list}))?;
+        print(format!("{}\n", json!({"ready": can_trace(&checks), "checks": list})).as_bytes())?;
     } else {
-        out.write_all(text(&checks).as_bytes())?;
+        print(text(&checks).as_bytes())?;
     }
     if can_trace(&checks) {
         return Ok(ExitCode::SUCCESS);
@@ -85,7 +84,7 @@ fn text(checks: &[Check]) -> String {
 }
 
 fn checks() -> Vec<Check> {
-    let mut checks = vec![kernel(), privilege()];
+    let mut checks = vec![kernel(), privilege(), processes()];
     match hooks::load(Options { snap: 256, ring_bytes: PROBE_RING }) {
         Ok(loaded) => checks.extend(loaded.hooks.iter().map(hook)),
         Err(error) => {
@@ -114,15 +113,39 @@ pub fn require_privilege() -> Result<(), Unavailable> {
 }
 
 fn privilege() -> Check {
-    let held =
-        procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |status| status.capeff);
-    let (state, detail) = judge_privilege(held);
+    let (state, detail) = judge_privilege(held());
     Check { name: "privilege".into(), state, detail: detail.into() }
 }
 
+/// Whether `/proc` tells of other users' processes who they are (`ptrace_may_access`, `proc_pid_permission`).
+fn processes() -> Check {
+    let (state, detail) = judge_processes(held());
+    Check { name: "processes".into(), state, detail: detail.into() }
+}
+
+fn judge_processes(held: u64) -> (State, &'static str) {
+    if has(held, CAP_SYS_PTRACE) && has(held, CAP_DAC_READ_SEARCH) {
+        (State::Works, "executables, directories and variables of other users' processes")
+    } else {
+        (
+            State::Missing,
+            "traced without executables, directories and variables (OTEL_SERVICE_NAME) of other users' processes: \
+             needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+        )
+    }
+}
+
+/// Effective capabilities of this process; none when `/proc` does not tell.
+fn held() -> u64 {
+    procfs::process::Process::myself().and_then(|me| me.status()).map_or(0, |status| status.capeff)
+}
+
+const fn has(held: u64, capability: u32) -> bool {
+    held & (1 << capability) != 0
+}
+
 fn judge_privilege(held: u64) -> (State, &'static str) {
-    let has = |capability: u32| held & (1 << capability) != 0;
-    if has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)) {
+    if has(held, CAP_SYS_ADMIN) || (has(held, CAP_BPF) && has(held, CAP_PERFMON)) {
         (State::Works, "may load and attach programs")
     } else {
         (State::Blocks, "needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: run it with sudo")
@@ -186,5 +209,13 @@ mod tests {
         assert!(state(1 << CAP_BPF | 1 << CAP_PERFMON));
         assert!(!state(1 << CAP_BPF));
         assert!(!state(0));
+    }
+
+    #[test]
+    fn without_a_view_of_other_users_processes_less_is_traced() {
+        let state = |held| judge_processes(held).0.word();
+        assert_eq!(state(1 << CAP_SYS_PTRACE | 1 << CAP_DAC_READ_SEARCH), "ok");
+        assert_eq!(state(1 << CAP_SYS_PTRACE), "missing");
+        assert!(judge_processes(0).0 != State::Blocks, "spans are told all the same");
     }
 }

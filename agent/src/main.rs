@@ -73,6 +73,7 @@ fn code(error: &anyhow::Error) -> u8 {
 
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<Usage>()
+        || error.downcast_ref::<baseline::FileError>().is_some_and(baseline::FileError::is_usage)
         || error.downcast_ref::<recording::WriteError>().is_some_and(recording::WriteError::is_usage)
         || error.downcast_ref::<recording::ReadError>().is_some_and(recording::ReadError::is_usage)
 }
@@ -96,9 +97,14 @@ fn dispatch(action: Action) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Writes to standard output; who does not want to read it any more has what he wanted.
 fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
-    io::stdout().write_all(bytes)?;
-    Ok(ExitCode::SUCCESS)
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The reader of standard output went away: it has what it wanted.

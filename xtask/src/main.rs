@@ -41,7 +41,7 @@ enum Task {
     /// Build, then run `tracer watch`, by sudo unless as root
     Watch {
         /// Arguments for `tracer watch`
-        #[arg(last = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Build, then show tracer at work over a small stack: nginx, Werkzeug, a client

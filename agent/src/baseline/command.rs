@@ -1,8 +1,8 @@
 //! `tracer baseline`: what was learned, and what people say about it.
 
-use super::file::{Document, FileError, Locked};
-use crate::recording::STDIO;
-use anyhow::{Context, Result, bail};
+use super::file::{Document, Locked};
+use crate::{Usage, print, recording::STDIO, trace::say};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::{
     fmt::Write as _,
@@ -46,6 +46,8 @@ pub enum Command {
     Export {
         /// The file, or [`STDIO`].
         to: PathBuf,
+        /// Whether a file that is there already is replaced.
+        replace: bool,
     },
     /// Take over what a file says.
     Import {
@@ -61,7 +63,10 @@ pub enum Command {
 pub fn run(path: &Path, command: Command) -> Result<ExitCode> {
     let text = match command {
         Command::List { service } => {
-            let (mut document, _) = Locked::open(path)?.read()?;
+            let (mut document, stamp) = Locked::open(path)?.read()?;
+            if stamp.is_none() {
+                say(&format!("tracer: there is no baseline yet at {}", path.display()));
+            }
             if let Some(service) = &service {
                 document.services.retain(|name, _| name == service);
                 if document.services.is_empty() {
@@ -70,14 +75,15 @@ pub fn run(path: &Path, command: Command) -> Result<ExitCode> {
             }
             list(&document)
         }
-        Command::Export { to } => {
+        Command::Export { to, replace } => {
             let (document, _) = Locked::open(path)?.read()?;
             let text = document.to_text()?;
-            if to != Path::new(STDIO) {
-                fs::write(&to, text).with_context(|| format!("cannot write {}", to.display()))?;
-                return Ok(ExitCode::SUCCESS);
+            if to == Path::new(STDIO) {
+                text
+            } else {
+                create(&to, replace, &text)?;
+                format!("wrote {} to {}\n", services(document.services.len()), to.display())
             }
-            text
         }
         Command::Import { from } => {
             let more = Document::from_text(&read(&from)?, &from.display().to_string())?;
@@ -96,16 +102,32 @@ pub fn run(path: &Path, command: Command) -> Result<ExitCode> {
         })?,
         Command::Allow { service, habits } => change(path, |document| Ok(allow(document, service, habits)))?,
         Command::Accept { findings } => {
-            let found = findings_in(&read(&findings)?)?;
-            change(path, |document| {
+            let Found { normal, refused } = findings_in(&read(&findings)?)?;
+            let text = change(path, |document| {
                 let said: Vec<_> =
-                    found.into_iter().map(|(service, habits)| allow(document, service, habits)).collect();
+                    normal.into_iter().map(|(service, habits)| allow(document, service, habits)).collect();
                 Ok(said.concat())
-            })?
+            })?;
+            refused.iter().for_each(|refusal| say(&format!("tracer: not accepted: {refusal}")));
+            text
         }
     };
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(text.as_bytes())
+}
+
+/// Writes a file that is not there yet, or may be replaced.
+fn create(path: &Path, replace: bool, text: &str) -> Result<()> {
+    let file = match replace {
+        true => fs::File::create(path),
+        false => fs::File::create_new(path),
+    };
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Usage(anyhow!("{} is there already: --force replaces it", path.display())).into())
+        }
+        written => written.with_context(|| format!("cannot write {}", path.display())),
+    }
 }
 
 /// Reads, changes, writes; gives a line that says what was done.
@@ -182,9 +204,21 @@ struct Attributes {
     habits: Vec<Habit>,
 }
 
-/// The habits of the findings in what `watch --output json` prints; its other lines are passed over.
-fn findings_in(text: &str) -> Result<Vec<(String, Vec<Habit>)>> {
-    let mut found = Vec::new();
+/// What of the findings in a file a baseline can take.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    /// Services with the habits that findings are about.
+    normal: Vec<(String, Vec<Habit>)>,
+    /// What is said of each finding that is about no habit.
+    refused: Vec<String>,
+}
+
+/// The findings in what `watch --output json` prints; its other lines are passed over.
+///
+/// # Errors
+/// When a line is none of these, or none is about a habit.
+fn findings_in(text: &str) -> Result<Found> {
+    let mut found = Found::default();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = number + 1;
         let finding: Finding = serde_json::from_str(line)
@@ -194,21 +228,26 @@ fn findings_in(text: &str) -> Result<Vec<(String, Vec<Habit>)>> {
         }
         let (service, habits) = (finding.resource.service, finding.attributes.habits);
         if service.is_empty() || habits.is_empty() {
-            bail!(
-                "the finding {} in line {number} is about nothing that a baseline could know: it cannot be accepted",
-                finding.rule
-            );
+            found
+                .refused
+                .push(format!("{} in line {number}: it is about nothing that is ever normal", finding.rule));
+        } else {
+            found.normal.push((service, habits));
         }
-        found.push((service, habits));
     }
-    if found.is_empty() {
-        bail!("there is no finding: give it lines of `tracer watch --output json` with \"type\":\"finding\"");
+    match (found.normal.is_empty(), found.refused.is_empty()) {
+        (false, _) => Ok(found),
+        (true, false) => bail!("nothing can be accepted: {}", found.refused.join("; ")),
+        (true, true) => {
+            bail!(
+                "there is no finding: give it lines of `tracer watch --output json` with \"type\":\"finding\""
+            )
+        }
     }
-    Ok(found)
 }
 
-fn read(path: &Path) -> Result<String, FileError> {
-    let read = || {
+fn read(path: &Path) -> Result<String> {
+    let read = || -> io::Result<String> {
         let mut text = String::new();
         if path == Path::new(STDIO) {
             io::stdin().read_to_string(&mut text)?;
@@ -217,7 +256,7 @@ fn read(path: &Path) -> Result<String, FileError> {
         }
         Ok(text)
     };
-    read().map_err(|reason| FileError::Failed { act: "read", path: path.display().to_string(), reason })
+    read().with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn services(count: usize) -> String {
@@ -258,11 +297,16 @@ mod tests {
             r#""attributes":{"tracer.baseline.habits":["relay GET /ws | b:2"],"url.path":"/ws"}}"#,
             "\n\n",
         );
-        assert_eq!(findings_in(lines).unwrap(), [("shop".to_owned(), habits(&["relay GET /ws | b:2"]))]);
+        let normal = vec![("shop".to_owned(), habits(&["relay GET /ws | b:2"]))];
+        let found = findings_in(lines).unwrap();
+        assert_eq!(found, Found { normal: normal.clone(), refused: Vec::new() });
         let message = |text: &str| format!("{:#}", findings_in(text).unwrap_err());
         assert!(message("").starts_with("there is no finding"));
         assert!(message("hello").starts_with("line 1 is none that"));
         let other = r#"{"type":"finding","rule":"http.request_smuggling","resource":{"service.name":"a"},"attributes":{}}"#;
         assert!(message(other).contains("http.request_smuggling in line 1"), "{}", message(other));
+        let both = findings_in(&format!("{lines}{other}")).unwrap();
+        assert_eq!(both.normal, normal, "what can be accepted is");
+        assert!(both.refused[0].contains("http.request_smuggling in line 4"), "{:?}", both.refused);
     }
 }

@@ -71,6 +71,13 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// Whether trying again cannot help: a person must repair the file or name another one.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Newer { .. } | Self::Damaged { .. })
+    }
+}
+
 /// A file's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
@@ -161,7 +168,7 @@ pub struct Locked {
 
 impl Locked {
     /// Waits for the lock. It is on the folder, since the file itself is replaced; a folder that is not there is
-    /// made.
+    /// made, but none above it: a mistyped path is no wish for folders.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -171,7 +178,10 @@ impl Locked {
             _ => Path::new("."),
         };
         let open = || {
-            fs::create_dir_all(folder)?;
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             let file = File::open(folder)?;
             flock(&file, FlockOperation::LockExclusive)?;
             Ok(file)

@@ -79,6 +79,9 @@ enum Raw {
         /// The file, - for standard output
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         to: PathBuf,
+        /// Replace the file if it is there already
+        #[arg(long)]
+        force: bool,
     },
     /// Take over what such a file says, beside what is known
     Import {
@@ -103,7 +106,7 @@ impl BaselineArgs {
             Raw::Forget { service: None, .. } => Command::ForgetAll,
             Raw::Accept { findings } => Command::Accept { findings },
             Raw::Allow { service, habits } => Command::Allow { service, habits },
-            Raw::Export { to } => Command::Export { to },
+            Raw::Export { to, force } => Command::Export { to, replace: force },
             Raw::Import { from } => Command::Import { from },
         };
         Action::Baseline { path: self.baseline, command }

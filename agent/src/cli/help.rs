@@ -5,9 +5,11 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  ok
   1  failed (also: nothing of what was to be exported could be delivered; a recording ends early)
-  2  wrong usage: of an option, of an OTEL_* variable, or a recording's file that is there already
+  2  wrong usage: of an option, of an OTEL_* variable; a file that is there already; a baseline
+     that is damaged or of a later version
   3  a privilege or a kernel feature is missing
   4  --fail-on: a finding of at least that severity was told; it comes before 1 and a COMMAND's own
+  130, 143  a second Ctrl-C or SIGTERM, which ends at once
 A COMMAND that ends by itself with a code other than 0 gives its own, 128 + N when signal N killed it.
 
 Data goes to stdout, diagnostics to stderr. NO_COLOR is respected.";

@@ -27,6 +27,9 @@ use tracer_engine::{Finding, Span};
 /// How long the end of a run waits for the last items to be delivered.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long it waits without a word.
+const FLUSH_QUIETLY: Duration = Duration::from_millis(700);
+
 /// What became of the items that were to be exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Delivery {
@@ -109,8 +112,15 @@ impl Exporter {
     }
 
     fn finish_within(self, deadline: Duration) -> Deliveries {
-        let deadline = Instant::now() + deadline;
+        let (soon, deadline) = (Instant::now() + FLUSH_QUIETLY, Instant::now() + deadline);
         let (spans, findings) = (self.spans.close(), self.findings.close());
+        let delivered = |until| spans.is_done_by(until) && findings.is_done_by(until);
+        if !delivered(soon.min(deadline)) {
+            say("tracer: delivering what is left, for some seconds at most; Ctrl-C ends that at once");
+            if !delivered(deadline) {
+                say("tracer: the receiver did not take it in time: what is left is undelivered");
+            }
+        }
         Deliveries { spans: spans.finish(deadline), findings: findings.finish(deadline) }
     }
 }

@@ -120,6 +120,12 @@ pub struct Closed {
 }
 
 impl Closed {
+    /// Waits until all that was sent is delivered or given up, at most until `until`. Whether it is.
+    pub fn is_done_by(&self, until: Instant) -> bool {
+        let wait = self.done.recv_timeout(until.saturating_duration_since(Instant::now()));
+        wait != Err(std_mpsc::RecvTimeoutError::Timeout)
+    }
+
     /// Waits until all that was sent is delivered, at most until `deadline`.
     pub fn finish(self, deadline: Instant) -> Delivery {
         let Self { sent, dropped, counters, done } = self;

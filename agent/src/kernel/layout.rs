@@ -3,7 +3,7 @@
 //! rustc emits no CO-RE relocations, so the agent resolves what the programs read and sets it as their
 //! global. A field that this kernel does not have switches off the hooks that need it, nothing else.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use btf_rs::{Backend, Btf, Type};
 use tracer_common::KernelLayout;
 
@@ -108,10 +108,11 @@ const FIXED: &[(&str, u32)] = &[
 pub fn resolve() -> Result<Resolved> {
     let btf = Btf::from_file_with_backend(VMLINUX_BTF, Backend::Mmap)
         .or_else(|_| Btf::from_file(VMLINUX_BTF))
-        .with_context(|| {
-            format!(
+        // Its text has that of its source in it already.
+        .map_err(|error| {
+            anyhow!(
                 "cannot read {VMLINUX_BTF}, the kernel's description of its own types: this kernel must \
-                 be built with CONFIG_DEBUG_INFO_BTF=y and /sys must be mounted"
+                 be built with CONFIG_DEBUG_INFO_BTF=y and /sys must be mounted: {error}"
             )
         })?;
     for (path, expected) in FIXED {

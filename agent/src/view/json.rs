@@ -1,7 +1,7 @@
 //! Spans and findings as JSON, one object a line: a contract with programs.
 //!
 //! - `{"type":"ready"}` once every hook is attached (live only), with the names of those that this kernel
-//!   refused in `hooks_missing`, if there are any;
+//!   refused in `hooks_missing`, none as a rule;
 //! - `{"type":"span",..}` for every span that was asked for. Ids are hexadecimal strings, times decimal
 //!   strings, `parent_span_id` is null for a root, `status.code` is `UNSET` or `ERROR` with a `message`;
 //! - `{"type":"finding",..}` for every finding that was asked for; one that grew worse comes again, with the same
@@ -75,7 +75,6 @@ impl<W: Write> View for JsonView<W> {
 #[derive(Serialize)]
 struct ReadyLine<'a> {
     r#type: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     hooks_missing: &'a [&'a str],
 }
 

@@ -101,7 +101,7 @@ fn what_was_not_asked_for_is_left_out() {
 
 #[test]
 fn ready_and_stats_frame_a_run() {
-    assert_eq!(text(|view| view.ready(&[])), "{\"type\":\"ready\"}\n");
+    assert_eq!(text(|view| view.ready(&[])), "{\"type\":\"ready\",\"hooks_missing\":[]}\n");
     assert_eq!(
         text(|view| view.ready(&["sched_process_exec"])),
         "{\"type\":\"ready\",\"hooks_missing\":[\"sched_process_exec\"]}\n"
