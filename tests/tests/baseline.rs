@@ -78,6 +78,9 @@ fn a_baseline_can_be_shipped() -> Result<()> {
     let (here, there, shipped) = (path("a.json")?, path("b.json")?, path("reviewed.json")?);
     baseline(&here, &["allow", "shop", "relay GET /terminal | 10.0.0.9:22"])?;
     baseline(&here, &["export", &shipped])?;
+    let again = tracer::run(&["baseline", "export", &shipped, "--baseline", &here])?;
+    ensure!(again.status.code() == Some(2), "it replaces a file without a word: {}", again.status);
+    baseline(&here, &["export", &shipped, "--force"])?;
     baseline(&there, &["import", &shipped])?;
     ensure!(baseline(&there, &["list"])? == baseline(&here, &["list"])?);
     baseline(&there, &["forget", "shop"])?;
@@ -99,7 +102,7 @@ fn what_makes_no_sense_is_refused_and_stays() -> Result<()> {
         ] {
             let output = tracer::run(&[arguments, &["--baseline", path]].concat())?;
             let stderr = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.code() == Some(1), "{arguments:?}: {}", output.status);
+            ensure!(output.status.code() == Some(2), "{arguments:?}: {}", output.status);
             ensure!(stderr.contains(complaint) && stderr.contains("b.json"), "{arguments:?}: {stderr}");
         }
         ensure!(fs::read_to_string(&file)? == content);
@@ -116,6 +119,8 @@ fn findings_are_accepted_as_they_are_printed() -> Result<()> {
         "\n",
         r#"{"type":"finding","rule":"net.tunnel","resource":{"service.name":"shop"},"attributes":{"#,
         r#""tracer.baseline.habits":["relay GET /ws | 10.0.0.9:22"]}}"#,
+        "\n",
+        r#"{"type":"finding","rule":"http.request_smuggling","resource":{"service.name":"shop"},"attributes":{}}"#,
     );
     let listed = accept(&file, lines)?;
     ensure!(listed == "normal for shop: relay GET /ws | 10.0.0.9:22\n", "{listed}");
