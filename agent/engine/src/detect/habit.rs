@@ -82,7 +82,7 @@ impl Habit {
 
     /// A launch.
     pub fn launch(route: &str, executable: &str, shape: &str) -> Self {
-        Self::Launch { route: text(route), executable: text(executable), shape: text(shape) }
+        Self::Launch { route: text(route), executable: text(executable), shape: last_text(shape) }
     }
 
     /// All that a service may have sent to a peer, from the least on.
@@ -126,12 +126,19 @@ impl Habit {
 
 /// What strangers choose must neither grow without end, nor write on a terminal, nor look like two texts.
 fn text(text: &str) -> Box<str> {
+    match last_text(text) {
+        text if text.contains(BAR) => text.replace(BAR, " \u{fffd} ").into(),
+        text => text,
+    }
+}
+
+/// The same of a text with none behind it.
+fn last_text(text: &str) -> Box<str> {
     let text = text[..text.floor_char_boundary(MAX_TEXT)].trim();
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'|') {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.into();
     }
-    let clean: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    clean.replace(BAR, " \u{fffd} ").into()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 impl fmt::Display for Habit {
@@ -171,7 +178,9 @@ impl FromStr for Habit {
     fn from_str(line: &str) -> Result<Self, NoHabit> {
         let habit = || {
             let (kind, rest) = line.split_once(' ')?;
-            let mut texts = rest.split(BAR);
+            // A route may be none, and the last text is all that is left.
+            let rest = if rest.starts_with(&BAR[1..]) { &line[kind.len()..] } else { rest };
+            let mut texts = rest.splitn(if kind == "launch" { 3 } else { usize::MAX }, BAR);
             let mut next = || texts.next();
             let habit = match kind {
                 "endpoint" => Self::endpoint(next()?),
@@ -181,7 +190,8 @@ impl FromStr for Habit {
                     Self::egress(peer, u64::from(megabytes.parse::<u32>().ok()?) * MEGABYTE)?
                 }
                 "relay" => Self::relay(next()?, next()?),
-                "launch" => Self::launch(next()?, next()?, next()?),
+                // Earlier versions wrote another character there.
+                "launch" => Self::launch(next()?, next()?, &next()?.replace(" \u{fffd} ", BAR)),
                 _ => return None,
             };
             next().is_none().then_some(habit)
@@ -229,16 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn a_launch_is_read_as_one_writes_it() {
+        let habit = Habit::launch("", "/bin/sh", "sh -c 'ls {} | wc -l'");
+        for line in
+            ["launch | /bin/sh | sh -c 'ls {} | wc -l'", "launch  | /bin/sh | sh -c 'ls {} \u{fffd} wc -l'"]
+        {
+            assert_eq!(line.parse(), Ok(habit.clone()), "{line}");
+        }
+        assert_eq!(habit.to_string(), "launch  | /bin/sh | sh -c 'ls {} | wc -l'");
+    }
+
+    #[test]
     fn what_is_no_habit_is_refused() {
-        let lines = [
-            "",
-            "endpoint",
-            "launch a | b",
-            "launch a | b | c | d",
-            "egress x 5",
-            "egress x -1 MB",
-            "edgy a",
-        ];
+        let lines = ["", "endpoint", "launch a | b", "egress x 5", "egress x -1 MB", "edgy a"];
         for line in lines {
             assert_eq!(line.parse::<Habit>(), Err(NoHabit(line.into())));
         }
