@@ -18,7 +18,9 @@ pub fn served(world: &mut World, id: NodeId) {
     let service = world.service(pid);
     let Some(exchange) = world.graph.get(id).and_then(Node::exchange) else { return };
     world.baseline.served(&service, world.now);
-    let Some(status) = is_endpoint(exchange) else { return };
+    // What an attack asks for is not what a service is there to serve.
+    let bad = exchange.smuggled || world.cases.worst(Subject::Node(id)) >= Some(Severity::High);
+    let Some(status) = is_endpoint(exchange).filter(|_| !bad) else { return };
     let route = route(exchange.method(), exchange.target());
     let seen = world.baseline.observe(Subject::Node(id), &service, Habit::endpoint(&route), world.now);
     if seen != Seen::New {
