@@ -335,7 +335,12 @@ fn what_a_server_did_before_its_first_request_is_its_habit() {
     let tick = |s: &mut Scene, pid: u32| {
         s.fork(S, pid);
         let given = Exec { ppid: 20, ..Exec::default() };
-        s.exec_as(given, Thread(pid, pid), "/bin/sh", &["sh", "-c", "df -h"]);
+        s.exec_as(given, Thread(pid, pid), "/bin/sh", &["sh", "-c", "ls /tmp | wc -l"]);
+        for (child, args) in [(pid + 100, &["ls", "/tmp"]), (pid + 200, &["wc", "-l"])] {
+            s.fork(Thread(pid, pid), child);
+            s.exec(Thread(child, child), args);
+            s.exit(child, 0);
+        }
         s.exit(pid, 0);
     };
     tick(&mut s, 40);

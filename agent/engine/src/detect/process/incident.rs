@@ -24,6 +24,8 @@ use std::{
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
+/// Most of an incident that say little: what launchers do, and how programs end.
+const MAX_NOTES: usize = 14;
 /// Rules that say little of what is usual for its service.
 const ASK_THE_BASELINE: &[&str] =
     &["process.in_request", "process.shell_in_request", "process.without_request"];
@@ -62,6 +64,8 @@ pub struct Line {
     pub order: Option<(NodeId, Order)>,
     /// All that do, with the bits that says.
     pub named: Vec<(NodeId, f64)>,
+    /// Whether a program above it is one that its server launched before its first request, and that does what it always does.
+    pub since_start: bool,
     /// Whether it was typed into a terminal that people have said is normal, or is one.
     pub accepted: bool,
 }
@@ -102,6 +106,7 @@ impl Line {
             program: None,
             order: None,
             named: Vec::new(),
+            since_start: false,
             accepted: false,
         }
     }
@@ -118,7 +123,8 @@ impl Line {
         let above =
             self.program.as_ref().map(|program| Arc::clone(&program.words)).or_else(|| self.above.clone());
         let scripted = self.scripted || self.program.as_ref().is_some_and(|program| program.script);
-        Self { above, scripted, chosen, accepted: self.accepted, ..Self::new(self.incident, pid, below) }
+        let (since_start, accepted) = (self.since_start, self.accepted);
+        Self { above, scripted, chosen, since_start, accepted, ..Self::new(self.incident, pid, below) }
     }
 }
 
@@ -161,6 +167,8 @@ pub struct Incident {
     pub due: Option<Time>,
     /// What was seen and not told yet.
     facts: Vec<(Time, String)>,
+    /// How many of all that was seen say little.
+    notes: usize,
     /// Facts that found no room.
     pub left_out: u64,
     /// Programs, with the routes that they are for.
@@ -204,6 +212,7 @@ impl Incident {
             first: Time::default(),
             due: None,
             facts: Vec::new(),
+            notes: 0,
             left_out: 0,
             habits: BTreeSet::new(),
             habits_cut: false,
@@ -221,6 +230,16 @@ impl Incident {
     pub fn add(&mut self, time: Time, fact: String) {
         if self.facts.len() < MAX_FACTS {
             self.facts.push((time, fact));
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Something was seen that says little by itself: it leaves room for what says more.
+    pub fn note(&mut self, time: Time, fact: String) {
+        if self.notes < MAX_NOTES {
+            self.notes += 1;
+            self.add(time, fact);
         } else {
             self.left_out += 1;
         }
@@ -337,6 +356,7 @@ pub fn tell(world: &mut World, id: u64) {
     if worst.hit.severity <= Severity::Low && !new {
         let usual = incident.facts.len().saturating_sub(MAX_USUAL_FACTS);
         incident.facts.drain(..usual);
+        incident.notes = incident.facts.len();
         return;
     }
     let (mut facts, said) = (std::mem::take(&mut incident.facts), std::mem::take(&mut incident.said));
@@ -420,7 +440,7 @@ fn case(world: &World, told: Told<'_>) -> Case {
     match told.request.and_then(|node| requests.get(node)) {
         Some(exchange) => {
             attributes.extend(span::exchange(exchange).attributes);
-            facts.push((told.began, format!("forked for {}", requests::line(exchange))));
+            facts.insert(0, (told.began, format!("forked for {}", requests::line(exchange))));
             if let Some(unread) = exchange.unread {
                 facts.push((told.began, NOT_COMPARED.to_owned()));
                 // It may be another one's of those that were open on its connection.

@@ -260,7 +260,7 @@ pub fn executed(
     let itself = line.program.as_ref().is_some_and(|before| before.itself == known.itself);
     let wrapped =
         line.program.as_ref().is_some_and(|before| !before.interprets && !before.words.contains("LD_"));
-    let (parent, line_accepted) = (line.parent, line.accepted);
+    let (parent, line_accepted, since_start) = (line.parent, line.accepted, line.since_start);
     incident.top = incident.top.or(launch);
     let order = line.order.as_ref().map(|(node, order)| (*node, order.clone()));
     let sole = match incident.candidates[..] {
@@ -276,6 +276,8 @@ pub fn executed(
         (None, When::InFlight(_)) => SOME_REQUEST.to_owned(),
         (None, When::Idle(_)) => String::new(),
     };
+    let early = world.launches.early.get(&reader).is_some_and(|early| early.contains(&kind));
+    let (since_start, free) = (early || since_start, program.is_free());
     let service = world.service(reader);
     let server = world.tasks.resource(reader, &world.config);
     let launched = Launched {
@@ -303,7 +305,7 @@ pub fn executed(
         beside: (world.launches.lines.get(&parent).and_then(|parent| parent.program.as_ref()))
             .is_some_and(|parent| parent.file == image.file_itself() || image.file == program::OWN_IMAGE),
         made: world.launches.has_made(reader, &image.file),
-        since_start: world.launches.early.get(&reader).is_some_and(|early| early.contains(&kind)),
+        since_start,
         unreadable: world.tasks.serves_unreadable(reader),
     };
     let mut hits: Vec<Hit> = RULES.iter().filter_map(|rule| rule(&launched)).collect();
@@ -338,18 +340,26 @@ pub fn executed(
     let habit = (route, image.file.clone(), shape(&image.args));
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
     line.program = Some(known);
+    line.since_start = since_start && !free;
     line.accepted |= accepted && typed_into;
     incident.accepted &= accepted;
     incident.fed |= fed;
     incident.kind.get_or_insert(kind);
-    incident.add(op.time, fact);
+    let is_bad = |hit: &Hit| hit.severity >= crate::Severity::High;
+    match hits.iter().any(is_bad) {
+        true => incident.add(op.time, fact),
+        false => incident.note(op.time, fact),
+    }
     incident.habits(habit);
     let named = order.map(|(node, _)| node);
     if let Some(earlier) = earlier {
         incident.add(op.time, format!("an earlier request said so: {earlier}"));
     }
     for hit in hits {
-        incident.add(op.time, hit.fact.clone());
+        match is_bad(&hit) {
+            true => incident.add(op.time, hit.fact.clone()),
+            false => incident.note(op.time, hit.fact.clone()),
+        }
         incident.hit(hit, image, op.pid, named);
     }
     let now = world.now;
@@ -399,7 +409,7 @@ pub fn exited(world: &mut World, exit: &Exit, op: Op) {
     if let Some(program) = &line.program {
         let (code, signal) = (exit.status >> 8 & 0xff, exit.status & 0x7f);
         let how = if signal == 0 { format!("exit code {code}") } else { format!("signal {signal}") };
-        incident.add(op.time, format!("pid {} `{}` ended with {how}", op.pid, program.line));
+        incident.note(op.time, format!("pid {} `{}` ended with {how}", op.pid, program.line));
     }
     world.launches.schedule(id, soon);
     world.launches.shells.exited(op.pid);

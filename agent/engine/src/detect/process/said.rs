@@ -189,13 +189,15 @@ impl Texts {
 
     /// `name=value&name=value`
     fn pairs(&mut self, place: Place, pairs: &[u8]) {
-        for pair in pairs.split(|b| matches!(b, b'&' | b';')) {
+        // Some readers end a pair at `;`, too; what stands behind one without a name is part of a value to all others.
+        let pieces = pairs.split(|b| *b == b'&').flat_map(|pair| pair.split(|b| *b == b';').enumerate());
+        for (n, pair) in pieces {
             match pair.iter().position(|b| *b == b'=') {
                 Some(at) => {
                     self.value(Place::Name, &pair[..at], 1);
                     self.value(place, &pair[at + 1..], 0);
                 }
-                None => self.value(Place::Name, pair, 1),
+                None => self.value(if n == 0 { Place::Name } else { place }, pair, 1),
             }
         }
         // A value may have a `;` or a `&` of its own.
