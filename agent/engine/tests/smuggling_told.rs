@@ -217,3 +217,29 @@ fn a_front_end_that_is_seen_alone_reads_more_answers_than_it_asked_for() {
     let expected = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
     assert_eq!(s.findings(), [expected]);
 }
+
+/// What an attack explains is the message that it was, not what the same client sent besides.
+#[test]
+fn an_attack_explains_no_other_message() {
+    let prefix = "POST /b HTTP/1.1\r\nContent-Length: 25\r\n\r\nGET /admin HTTP/1.1\r\nX: y";
+    let run = |others: usize| {
+        let mut s = Scene::new();
+        for _ in 0..others {
+            let conn = s.accept(80);
+            play(&mut s, conn, &[Recv(prefix), Send(OK)]);
+        }
+        let conn = s.accept(80);
+        play(&mut s, conn, &[Recv(CL0), Send(OK), Send(OK)]);
+        s.wait(5_000);
+        s.finish();
+        s.findings()
+    };
+    let attack = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    let other = "http.ambiguous_framing suspicious: the content of POST /b ends within a request";
+    assert_eq!(run(0), [attack]);
+    for others in 1..3 {
+        let mut found = run(others);
+        found.sort();
+        assert_eq!(found, [other, attack], "{others}");
+    }
+}

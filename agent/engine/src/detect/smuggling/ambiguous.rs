@@ -46,6 +46,8 @@ struct Client {
     kinds: Vec<(&'static str, Subject)>,
     /// How often he was odd.
     times: u64,
+    /// The latest finding about him, and of how many messages it tells that nothing else explains.
+    latest: Option<(Subject, u64)>,
 }
 
 impl Ambiguities {
@@ -73,6 +75,24 @@ impl Ambiguities {
         let news = open.is_some() || client.kinds.len() > told;
         let kinds = client.kinds.iter().map(|(kind, _)| *kind).collect();
         news.then_some(Told { subject, kinds, times: client.times })
+    }
+
+    /// A finding tells of a message more.
+    fn tells(&mut self, subject: Subject) {
+        let clients = self.servers.values_mut().flat_map(|server| server.clients.values_mut());
+        for client in clients.filter(|client| client.kinds.iter().any(|(_, by)| *by == subject)) {
+            let before = client.latest.filter(|(latest, _)| *latest == subject);
+            client.latest = Some((subject, before.map_or(1, |(_, messages)| messages + 1)));
+        }
+    }
+
+    /// Something else explains one message that a finding tells of: whether there is no other.
+    fn explained(&mut self, subject: Subject) -> bool {
+        let clients = self.servers.values_mut().flat_map(|server| server.clients.values_mut());
+        let mut latest = clients.filter_map(|client| client.latest.as_mut());
+        let Some((_, messages)) = latest.find(|(latest, _)| *latest == subject) else { return true };
+        *messages = messages.saturating_sub(1);
+        *messages == 0
     }
 
     /// Something else explains what a finding was to tell: none has told it.
@@ -141,8 +161,10 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
     if times > 1 {
         world.cases.set(RULE, subject, (COUNT, Value::Int(i64::try_from(times).unwrap_or(i64::MAX))));
     }
-    if let Some(exchange) = world.graph.exchange_mut(node) {
-        exchange.ambiguity = Some(subject);
+    if let Some(exchange) = world.graph.exchange_mut(node)
+        && exchange.ambiguity.replace(subject) != Some(subject)
+    {
+        world.ambiguities.tells(subject);
     }
 }
 
@@ -155,8 +177,9 @@ pub fn explains(case: &Case, world: &mut World) {
     let Subject::Node(node) = case.subject else { return };
     let above = inbound(node, world);
     for node in [Some(node), above].into_iter().flatten() {
-        let exchange = world.graph.get(node).and_then(|node| node.exchange());
-        if let Some(subject) = exchange.and_then(|exchange| exchange.ambiguity)
+        let told = world.graph.exchange_mut(node).and_then(|exchange| exchange.ambiguity.take());
+        if let Some(subject) = told
+            && world.ambiguities.explained(subject)
             && world.cases.withdraw(RULE, subject)
         {
             world.ambiguities.withdrawn(subject);
