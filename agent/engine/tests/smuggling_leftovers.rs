@@ -105,7 +105,8 @@ fn a_line_that_was_put_together() {
         );
     }
     // The front end passes on what it got, to who sent both.
-    let mut chain = Chain::new(PREFIX);
+    let mut chain = Chain::new(&get("/x"));
+    chain.delivers(OK);
     let client = Thread(30, 30);
     let inbound = chain.s.connect(client, 80);
     for (request, answer) in [(PREFIX, OK), ("GET /cart HTTP/1.1\r\n\r\n", PAGE)] {
