@@ -231,7 +231,12 @@ impl Conversation {
             self.retract();
         }
         let joined = match self.phase {
-            Phase::Opaque => return self.moved_upgraded(direction, moved, op, world),
+            Phase::Opaque => {
+                if self.side == Some(Side::Server) && direction == direction::RECEIVE {
+                    world.causes.threads.turn(op.tid, None, op.time);
+                }
+                return self.moved_upgraded(direction, moved, op, world);
+            }
             Phase::Undecided { turns } => self.join(direction, moved, turns),
             Phase::Spoken => true,
         };
@@ -256,7 +261,7 @@ impl Conversation {
             _ => {}
         }
         if self.side == Some(Side::Server) && self.role(direction) == Role::Request {
-            world.causes.threads.turn(op.tid, self.open.front().and_then(|open| open.node));
+            world.causes.threads.turn(op.tid, self.open.front().and_then(|open| open.node), op.time);
         }
     }
 

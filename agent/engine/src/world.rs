@@ -126,7 +126,12 @@ impl World {
         if let Some(evidence) = self.causes.call_evidence((op.pid, op.tid), op.time, &self.graph) {
             return Origin::Serving(Box::new(evidence));
         }
-        self.inherited(op)
+        match self.inherited(op) {
+            Origin::Serving(evidence) if !evidence.worker && !self.goes_on(&evidence, op.time) => {
+                Origin::Nothing
+            }
+            origin => origin,
+        }
     }
 
     /// Bytes move on a unix socket in a protocol that is not read.

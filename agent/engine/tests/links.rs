@@ -144,8 +144,8 @@ fn a_response_continues_what_sent_its_request() {
             "SERVER GET /one 200 @20",
             "CLIENT GET /first 200 @20 < SERVER /one by thread",
             "SERVER GET /two 200 @20",
-            "CLIENT GET /second 200 @20 < SERVER /two by thread",
-            "CLIENT GET /third 200 @20 < SERVER /one by thread",
+            "CLIENT GET /second 200 @20 < SERVER /two by next_answer",
+            "CLIENT GET /third 200 @20 < SERVER /one by next_answer",
         ]
     );
 }

@@ -31,6 +31,11 @@ impl Kind {
         let common = words.iter().filter(|token| !token.is_rare());
         Self(common.fold(form, |kind, token| kind ^ token.hash))
     }
+
+    /// The same, of a thread that has a request of its own to work on.
+    pub fn of_its_own(self) -> Self {
+        Self(self.0.rotate_left(1) ^ 1)
+    }
 }
 
 impl Background {

@@ -4,7 +4,7 @@
 //! decided: what they say by themselves is weighed with what it says itself, so that nothing counts twice.
 
 use super::{
-    Causes,
+    AT_ONCE_NS, Causes,
     evidence::{Cause, Evidence, Link, Method, Sibling},
     habits::{Clue, Habits},
     siblings::MAX_SIBLINGS,
@@ -15,6 +15,28 @@ use crate::{
     Time,
     graph::{Graph, NodeId},
 };
+
+/// How often siblings must be for the same before a call's speak against what does not contain them.
+const TOGETHER: f64 = 0.9;
+
+/// From when to when a call lasts, and those that are for the same.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    begin: Time,
+    end: Option<Time>,
+    /// Whether one of the others is not answered yet.
+    goes_on: bool,
+}
+
+impl Group {
+    fn is_outside(&self, cause: NodeId, graph: &Graph) -> bool {
+        let Some(times) = graph.times(cause) else { return false };
+        times.start > self.begin
+            || times
+                .answered
+                .is_some_and(|answered| self.goes_on || self.end.is_some_and(|end| answered < end))
+    }
+}
 
 impl Causes {
     /// A thread handed back what it did, calls in the order of their answers, to the one that works on a request: the last one,
@@ -27,7 +49,7 @@ impl Causes {
             };
             let same = calls.last().is_some_and(|last| last == call || like(last));
             let clue = if same { Clue::Woke } else { Clue::WokeLater };
-            self.follows(Next { call: *call, clue }, request, graph);
+            self.follows(Next { call: *call, clue, chance: 0.0 }, request, graph);
         }
     }
 
@@ -36,9 +58,21 @@ impl Causes {
         let began = graph.times(request).map(|times| times.start);
         let Some(node) = graph.get_mut(next.call) else { return };
         match &mut node.cause {
-            Cause::Open(evidence) if began.is_none_or(|began| began > evidence.at) => {}
+            Cause::Open(evidence) if began.is_none_or(|began| began > evidence.at) => {
+                if next.clue == Clue::NextAnswer
+                    && let Some(workload) = self.workloads.get_mut(&evidence.pid)
+                {
+                    workload.habits.test(next.clue, next.chance, false);
+                }
+            }
             Cause::Open(evidence) => {
                 evidence.answer.get_or_insert((request, next.clue));
+                if evidence.open > 1
+                    && next.clue == Clue::NextAnswer
+                    && let Some(workload) = self.workloads.get_mut(&evidence.pid)
+                {
+                    workload.habits.test(next.clue, next.chance, true);
+                }
                 // What siblings say is still to come.
                 if evidence.siblings.is_empty()
                     && let Some(workload) = self.workloads.get_mut(&evidence.pid)
@@ -96,20 +130,25 @@ impl Causes {
     pub fn decide(&mut self, id: NodeId, graph: &mut Graph) {
         let Some(node) = graph.get_mut(id).filter(|node| node.cause.is_open()) else { return };
         let Cause::Open(mut evidence) = std::mem::take(&mut node.cause) else { return };
-        evidence.thread = decided(&evidence, graph);
-        let thread = evidence.thread;
-        let end = end_of_call(id, graph);
-        let voices = self.voices(&evidence, graph);
+        turn_to_what_it_was_for(&mut evidence, graph);
+        let thread = evidence.thread.filter(|(node, _)| !graph.is_call(*node));
+        evidence.thread = thread;
+        let (voices, group) = (self.voices(&evidence, graph), self.group(id, &evidence, graph));
         let nothing = &mut super::Workload::default();
         let workload = self.workloads.get_mut(&evidence.pid).unwrap_or(nothing);
-        let answered_before = |cause| answered_before(cause, end, graph);
-        let alone = weigh(&evidence, thread, &[], &workload.habits, answered_before).verdict();
-        let weighed = weigh(&evidence, thread, &voices, &workload.habits, answered_before);
-        match evidence.thread.filter(|(node, _)| evidence.open > 1 && answered_before(*node)) {
-            Some((_, clue)) => workload.habits.learn(clue, false),
-            None => {
-                learn(&mut workload.habits, &evidence, &voices, &weighed);
-            }
+        let outside = |cause| group.is_outside(cause, graph);
+        let alone = weigh(&evidence, thread, &[], &workload.habits, outside).verdict();
+        let weighed = weigh(&evidence, thread, &voices, &workload.habits, outside);
+        let end = end_of_call(id, graph);
+        let over = |cause| answered_before(cause, end, graph);
+        if let Some((node, clue)) = evidence.thread.filter(|_| evidence.open > 1 && end.is_some()) {
+            let like = evidence.alike(node);
+            let chance =
+                like.clone().filter(|other| over(*other)).count() as f64 / like.count().max(1) as f64;
+            workload.habits.test(clue, chance, !over(node));
+        }
+        if !evidence.thread.is_some_and(|(node, _)| over(node)) {
+            learn(&mut workload.habits, &evidence, &voices, &weighed);
         }
         let verdict = weighed.verdict().filter(|verdict| verdict.confidence >= MIN_CONFIDENCE);
         self.undecided += u64::from(verdict.is_none());
@@ -123,10 +162,25 @@ impl Causes {
     /// What all evidence of something that is still to be decided says.
     fn weighed(&self, id: NodeId, graph: &Graph) -> Option<Weighed> {
         let Cause::Open(evidence) = &graph.get(id)?.cause else { return None };
-        let (thread, end) = (decided(evidence, graph), end_of_call(id, graph));
+        let (thread, group) = (decided(evidence, graph), self.group(id, evidence, graph));
         let habits = &self.workloads.get(&evidence.pid)?.habits;
         let voices = self.voices(evidence, graph);
-        Some(weigh(evidence, thread, &voices, habits, |cause| answered_before(cause, end, graph)))
+        Some(weigh(evidence, thread, &voices, habits, |cause| group.is_outside(cause, graph)))
+    }
+
+    /// When a call and what is for the same were made. Where siblings are mostly right, all of them lie inside of what
+    /// caused one.
+    fn group(&self, id: NodeId, evidence: &Evidence, graph: &Graph) -> Group {
+        let workload = self.workloads.get(&evidence.pid);
+        let together = workload.is_some_and(|workload| workload.habits.reliability(Clue::Sibling) > TOGETHER);
+        let mut group = Group { begin: evidence.at, end: end_of_call(id, graph), goes_on: false };
+        let siblings = evidence.siblings.iter().filter(|sibling| together && sibling.clue == Clue::Sibling);
+        for times in siblings.filter_map(|sibling| graph.times(sibling.call)) {
+            group.begin = group.begin.min(times.start);
+            group.end = group.end.max(times.end);
+            group.goes_on |= times.end.is_none();
+        }
+        group
     }
 
     /// What the siblings of a call say, each by itself, of requests that can be its cause.
@@ -134,9 +188,8 @@ impl Causes {
         let Some(workload) = self.workloads.get(&evidence.pid) else { return Vec::new() };
         let by_itself = |call: NodeId| {
             let Cause::Open(evidence) = &graph.get(call)?.cause else { return None };
-            let (thread, end) = (decided(evidence, graph), end_of_call(call, graph));
-            weigh(evidence, thread, &[], &workload.habits, |cause| answered_before(cause, end, graph))
-                .verdict()
+            let (thread, group) = (decided(evidence, graph), self.group(call, evidence, graph));
+            weigh(evidence, thread, &[], &workload.habits, |cause| group.is_outside(cause, graph)).verdict()
         };
         let voice = |sibling: &Sibling| {
             let said = sibling.said.or_else(|| by_itself(sibling.call))?;
@@ -213,6 +266,20 @@ pub(super) fn resolve(evidence: &Evidence, graph: &Graph) -> Option<(NodeId, Clu
     was_open(cause, evidence.at, graph).then_some((cause, clue))
 }
 
+/// Puts in the place of a call that the thread was busy with what that was for. What follows at once from one that
+/// was for none is for none either, though just one may wait.
+pub(super) fn turn_to_what_it_was_for(evidence: &mut Evidence, graph: &Graph) {
+    let before = evidence.thread;
+    evidence.thread = resolve(evidence, graph);
+    let at_once = |(call, _): (NodeId, Clue)| {
+        let answered = graph.times(call).and_then(|times| times.end);
+        answered.is_some_and(|end| evidence.at.since(end) <= AT_ONCE_NS)
+    };
+    if evidence.thread.is_none() && before.is_some_and(at_once) {
+        evidence.sole = None;
+    }
+}
+
 fn was_open(request: NodeId, at: Time, graph: &Graph) -> bool {
     graph.times(request).is_some_and(|times| times.start <= at && times.end.is_none_or(|end| end >= at))
 }
@@ -233,6 +300,11 @@ pub(super) fn learn(habits: &mut Habits, evidence: &Evidence, voices: &[Voice], 
     if evidence.open < 2 || evidence.learned {
         return false;
     }
+    if let (Some((read, Clue::LastRead | Clue::EarlierRead)), Some((answered, Clue::NextAnswer))) =
+        (evidence.thread, evidence.answer)
+    {
+        habits.agree(read == answered);
+    }
     // What is mostly wrong is no witness, nor is what a thread does with one call for what it does with the next.
     let weak = |clue| matches!(clue, Clue::LaterAnswer | Clue::WokeLater | Clue::AfterExit);
     let independent = |voice: &Voice| voice.tid != evidence.tid || voice.said.method == Method::Content;
@@ -243,9 +315,13 @@ pub(super) fn learn(habits: &mut Habits, evidence: &Evidence, voices: &[Voice], 
     let said = || voices().map(|voice| (voice.said.node, voice.clue, false));
     let content = usize::from(evidence.content_decides().is_some());
     let witnesses = content + clues().chain(said()).filter(|(.., weak)| !weak).count();
+    let clear = weighed.verdict().is_some_and(|verdict| verdict.confidence >= MIN_CONFIDENCE);
     let mut learned = false;
     for (node, clue, weak) in clues().chain(said()) {
-        if witnesses > usize::from(!weak) && clue != Clue::WokeLater {
+        if witnesses > usize::from(!weak)
+            && clue != Clue::WokeLater
+            && (clear || clue != Clue::NextAnswer && !habits.is_tested(clue))
+        {
             habits.learn_likely(clue, weighed.probability(node));
             learned = true;
         }

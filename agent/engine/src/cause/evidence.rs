@@ -79,7 +79,10 @@ pub struct Idle {
 
 /// Bits by which words must speak more for one of two requests than for the other to leave no doubt: a hundred to
 /// one.
-const CLEAR: f64 = 7.0;
+pub(super) const CLEAR: f64 = 7.0;
+
+/// So many requests that were read just before one, and after it, are about as old.
+const ALIKE: usize = 2;
 
 /// What is known of the cause of a call or a launch: collected when it begins, weighed when it matters.
 #[derive(Clone, Debug)]
@@ -105,6 +108,10 @@ pub struct Evidence {
     pub siblings: Vec<Sibling>,
     /// How probably it is for no request at all, before any clue.
     pub background: f64,
+    /// Whether the thread had just done something else than what it had turned to.
+    pub elsewhere: bool,
+    /// Some of the requests that waited then.
+    pub waited: Vec<NodeId>,
     /// Whether it was learned from.
     pub learned: bool,
     /// The process that acts, where that was told by the one with the request what to work on.
@@ -127,6 +134,15 @@ pub struct Sibling {
 }
 
 impl Evidence {
+    /// Requests that waited then as well and were about as old as this one.
+    pub fn alike(&self, request: NodeId) -> impl Iterator<Item = NodeId> + Clone {
+        let place = self.waited.iter().position(|waited| *waited == request);
+        let near = place.map_or(&[][..], |place| {
+            &self.waited[place.saturating_sub(ALIKE)..(place + ALIKE + 1).min(self.waited.len())]
+        });
+        near.iter().copied().filter(move |other| *other != request)
+    }
+
     /// The request that the shared words point to, whatever else is known.
     pub fn content_decides(&self) -> Option<NodeId> {
         let mut ranked = self.content.clone();

@@ -39,6 +39,16 @@ pub enum Clue {
 const CLUES: usize = 15;
 /// How often threads must answer what they have read themselves for work to stay where it is.
 const STAYS: f64 = 0.8;
+/// A clue that is right so often here is a habit of the process.
+pub const SEQUENTIAL: f64 = 0.97;
+/// So many tests that a wrong clue would have failed say more than clues that contradict each other.
+const TESTED: f64 = 4.0;
+/// Clues that are independent and right agree as often as that at least.
+const AGREE: f64 = 0.8;
+/// So many witnesses show how right a clue is.
+const WITNESSED: f64 = 64.0;
+/// What the order of calls and answers says weighs as much as so many cases at most.
+const ORDERED: f64 = 24.0;
 /// Counts are halved when they reach this, so that what a process did long ago fades.
 const MEMORY: f64 = 512.0;
 
@@ -77,18 +87,43 @@ impl Clue {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Habits {
     seen: [(f64, f64); CLUES],
+    /// How many had a witness.
+    witnessed: [f64; CLUES],
+    /// How many that could have been wrong were tested.
+    tested: [f64; CLUES],
+    /// How often what was read last and what was answered next were the same, and of how many.
+    agreed: (f64, f64),
+    /// How often answers, and how often calls, stood directly behind the answer to a call, and of how many.
+    directly: [(f64, f64); 2],
+}
+
+/// What a thread does that has several requests open.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    /// It answers one.
+    Answer,
+    /// It begins a call.
+    Call,
 }
 
 impl Habits {
     /// A clue turned out right or wrong.
     pub fn learn(&mut self, clue: Clue, right: bool) {
         self.learn_likely(clue, f64::from(u8::from(right)));
+        self.witnessed[clue as usize] = (self.witnessed[clue as usize] + 1.0).min(MEMORY);
     }
 
     /// A clue was right with this probability.
     pub fn learn_likely(&mut self, clue: Clue, right: f64) {
+        self.learn_by(clue, right, 1.0 - right);
+        let seen = if self.are_contradictory() { 0.0 } else { 1.0 };
+        let witnessed = &mut self.witnessed[clue as usize];
+        *witnessed = (*witnessed + seen).min(MEMORY);
+    }
+
+    fn learn_by(&mut self, clue: Clue, right: f64, wrong: f64) {
         let (hits, misses) = &mut self.seen[clue as usize];
-        (*hits, *misses) = (*hits + right, *misses + (1.0 - right));
+        (*hits, *misses) = ((*hits + right).max(0.0), *misses + wrong);
         if *hits + *misses >= MEMORY {
             (*hits, *misses) = (*hits / 2.0, *misses / 2.0);
         }
@@ -99,6 +134,65 @@ impl Habits {
         self.reliability(Clue::OwnThread) < STAYS
     }
 
+    /// A clue pointed to a request that can have caused the call, or cannot. By chance it would point to one that cannot with
+    /// the probability `chance`; so as much was learned, whoever else knows.
+    pub fn test(&mut self, clue: Clue, chance: f64, can: bool) {
+        let tested = &mut self.tested[clue as usize];
+        *tested = (*tested + chance).min(MEMORY);
+        if can {
+            self.learn_by(clue, chance, 0.0);
+        } else {
+            self.learn_by(clue, chance - 1.0, 1.0);
+        }
+    }
+
+    /// What a thread had read last was what it answered next after the call, or was not.
+    pub fn agree(&mut self, same: bool) {
+        let (agreed, all) = &mut self.agreed;
+        (*agreed, *all) = (*agreed + f64::from(u8::from(same)), *all + 1.0);
+        if *all >= MEMORY {
+            (*agreed, *all) = (*agreed / 2.0, *all / 2.0);
+        }
+    }
+
+    /// Whether these two are so often not the same that it means little when they are.
+    pub fn are_contradictory(&self) -> bool {
+        let (agreed, all) = self.agreed;
+        all >= TESTED && agreed < all * AGREE
+    }
+
+    /// A thread that has several requests open did something, `directly` behind the answer to a call or not.
+    pub fn acts(&mut self, act: Act, directly: bool) {
+        let (behind, all) = &mut self.directly[act as usize];
+        (*behind, *all) = (*behind + f64::from(u8::from(directly)), *all + 1.0);
+        if *all >= MEMORY {
+            (*behind, *all) = (*behind / 2.0, *all / 2.0);
+        }
+    }
+
+    /// How many of the answers that stand directly behind the answer to a call do so for more than chance, by how often
+    /// the calls do that are made meanwhile; and what that weighs, in cases.
+    fn by_order(&self, clue: Clue) -> (f64, f64) {
+        let [(answers, all_answers), (calls, all_calls)] = self.directly;
+        if clue != Clue::NextAnswer || answers.min(all_calls) < TESTED {
+            return (0.0, 0.0);
+        }
+        let chance = (calls + 1.0) / (all_calls + 1.0) * all_answers / answers;
+        // What could not have failed shows nothing: where all goes in step, each follows the one that it is not for.
+        let tested = self.tested[clue as usize].min(1.0);
+        ((1.0 - chance).max(0.0), answers.min(ORDERED) * tested)
+    }
+
+    /// Whether what is believed of the clue comes from tests and order alone: others may be behind it now and then.
+    pub fn is_guessed(&self, clue: Clue) -> bool {
+        self.is_tested(clue) && self.witnessed[clue as usize] < WITNESSED
+    }
+
+    /// Whether it was tested so often that guesses would teach less.
+    pub fn is_tested(&self, clue: Clue) -> bool {
+        self.tested[clue as usize] >= TESTED || self.by_order(clue).1 >= TESTED
+    }
+
     /// How often the clue is right here, more than 0 and less than 1. That a thread works on one request at a time was
     /// taken for granted until it showed otherwise.
     pub fn reliability(&self, clue: Clue) -> f64 {
@@ -107,7 +201,9 @@ impl Habits {
             clue => clue,
         };
         let ((hits, misses), (right, wrong)) = (self.seen[clue as usize], clue.prior());
-        ((hits + right) / (hits + misses + right + wrong)).min(clue.at_most())
+        let (ordered, weight) = self.by_order(clue);
+        let all = hits + misses + right + wrong + weight;
+        ((hits + right + ordered * weight) / all).min(clue.at_most())
     }
 }
 

@@ -37,7 +37,8 @@ use crate::{
     http1::{Head, Start},
 };
 use background::{Background, Kind};
-use deciding::{decided, introduce, learn, link, resolve};
+use deciding::{decided, introduce, learn, link, turn_to_what_it_was_for};
+use habits::Act;
 use rustc_hash::FxHashMap;
 use threads::{Next, Threads};
 use tokens::Token;
@@ -57,17 +58,19 @@ const MAX_WORDS: usize = 16 << 20;
 const MAX_EARLY: usize = 1024;
 /// So many calls of each are looked at: who checks on others shows it in a few, and who never serves costs no more.
 const EARLY_CALLS: u32 = 64;
-/// A request that is open for so long waits for something else: others of its process do not make calls for it because no
-/// other is open.
-const MAX_ONLY_NS: u64 = 10_000_000_000;
+/// A request that is open for so long waits for something else: that no other is open does not say that calls of its
+/// process are for it.
+const MAX_ONLY_NS: u64 = 1_000_000_000;
+/// So long after it was read even the thread that has read it need not work on it any more, unless each of the
+/// process's threads works on one request at a time.
+const MAX_OWN_NS: u64 = 10 * MAX_ONLY_NS;
+/// Nothing is the cause for longer of what follows from its calls' answers: no trace grows without end.
+const MAX_CHAIN_NS: u64 = 60 * MAX_ONLY_NS;
 
-/// A fork so long after its thread has read something was brought about by something else: a timer, an answer.
-const AT_ONCE_MS: u64 = 50;
+/// What a thread does so long after it has read something was brought about by something else: a timer, an answer.
+pub(crate) const AT_ONCE_NS: u64 = 50_000_000;
 /// Who waits for a child goes on within so long after its end.
 const REAPED_MS: u64 = 250;
-
-/// How often threads must have answered what they have read themselves before it is taken for their habit.
-const SEQUENTIAL: f64 = 0.97;
 
 /// What a call or a launch says in words.
 #[derive(Clone, Copy, Debug)]
@@ -198,37 +201,78 @@ impl Causes {
     /// that can be read.
     pub fn call_evidence(&self, by: (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
         self.workloads.get(&by.0).filter(|workload| workload.reads())?;
-        self.evidence(by, at, graph)
+        self.evidence(by, at, false, graph)
     }
 
     /// What is known of the cause of something that a thread does now; nothing when its process has no
-    /// request open.
-    fn evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
+    /// request open. Timers call others; who `forks` mostly does so for a request.
+    fn evidence(&self, (pid, tid): (u32, u32), at: Time, forks: bool, graph: &Graph) -> Option<Evidence> {
         let workload = self.workloads.get(&pid).filter(|workload| workload.len() > 0)?;
-        // A request that is being answered has mostly asked what it needs: only words speak for it.
-        let thread =
-            self.threads.activity(tid).filter(|(node, _)| graph.is_call(*node) || workload.waits(*node));
-        // Where each thread works on what it has read, another one's request is none of its business.
-        let minds_its_own =
-            workload.habits.reliability(Clue::OwnThread) > SEQUENTIAL && self.threads.reads_requests(tid);
+        let sequential = workload.is_sequential();
         let own = |request: NodeId| workload.reader(request) == Some(tid);
-        let fresh = |request| graph.times(request).is_none_or(|times| at.since(times.start) <= MAX_ONLY_NS);
-        let sole = workload.sole().filter(|request| own(*request) || !minds_its_own && fresh(*request));
+        // A request that is being answered has mostly asked what it needs: only words speak for it, and a thread that
+        // works on nothing else.
+        let streams =
+            |(node, clue)| sequential && clue == Clue::OwnThread && own(node) && !workload.waits(node);
+        let thread = self
+            .threads
+            .activity(tid)
+            .filter(|(node, clue)| graph.is_call(*node) || workload.waits(*node) || streams((*node, *clue)));
+        let open = workload.waiting() + usize::from(thread.is_some_and(streams));
+        let thread = match forks || sequential || open > 1 {
+            true => thread,
+            false => thread.and_then(|thread| self.alone(thread, (tid, at), graph)),
+        };
+        // Where each thread works on what it has read, another one's request is none of its business; elsewhere that of
+        // a thread that has just done something else.
+        let since = |request| graph.times(request).map_or(0, |times| at.since(times.start));
+        let elsewhere = self.threads.elsewhere(tid).is_some_and(|since| at.since(since) <= AT_ONCE_NS);
+        let sole = workload.sole().filter(|request| match sequential {
+            true => own(*request),
+            false if forks => own(*request) || since(*request) <= MAX_OWN_NS,
+            false => since(*request) <= MAX_ONLY_NS && !elsewhere,
+        });
         Some(Evidence {
             pid,
             tid,
             at,
-            open: u32::try_from(workload.waiting()).unwrap_or(u32::MAX),
+            open: u32::try_from(open).unwrap_or(u32::MAX),
             sole,
             thread,
             content: Vec::new(),
             answer: None,
             siblings: Vec::new(),
             background: 0.0,
+            elsewhere: elsewhere && !sequential && !forks,
+            waited: Vec::new(),
             learned: false,
             via: None,
             worker: false,
         })
+    }
+
+    /// What a thread says where one request waits and others of its kind could: what it does at once after it
+    /// turned to something is for that; later on it does other things as well, and need not be asked for what it read.
+    fn alone(
+        &self,
+        (node, clue): (NodeId, Clue),
+        (tid, at): (u32, Time),
+        graph: &Graph,
+    ) -> Option<(NodeId, Clue)> {
+        if matches!(clue, Clue::Begun | Clue::Woken | Clue::Handed) {
+            return Some((node, clue));
+        }
+        let since = |time: Option<Time>| time.map_or(0, |time| at.since(time));
+        let turned = since(self.threads.turned(tid));
+        let elsewhere = self.threads.elsewhere(tid).is_some_and(|time| at.since(time) <= AT_ONCE_NS);
+        let request = if graph.is_call(node) { graph.cause(node).unwrap_or(node) } else { node };
+        let age = since(graph.times(request).map(|times| times.start));
+        let at_once = turned <= AT_ONCE_NS && age <= MAX_CHAIN_NS;
+        match clue {
+            Clue::OwnThread if at_once || age <= MAX_ONLY_NS => Some((node, clue)),
+            Clue::OwnThread => (age <= MAX_OWN_NS).then_some((node, Clue::EarlierRead)),
+            _ => (!elsewhere && (at_once || age <= MAX_ONLY_NS)).then_some((node, clue)),
+        }
     }
 
     /// Whether a process has ever read a request.
@@ -247,7 +291,7 @@ impl Causes {
     /// The same for a fork. A process works on a request until the last byte of its response: what it launches in
     /// between is for that.
     pub fn fork_evidence(&self, (pid, tid): (u32, u32), at: Time, graph: &Graph) -> Option<Evidence> {
-        let mut evidence = self.evidence((pid, tid), at, graph)?;
+        let mut evidence = self.evidence((pid, tid), at, true, graph)?;
         let workload = self.workloads.get(&pid)?;
         if evidence.open == 0 {
             evidence.open = u32::try_from(workload.len()).unwrap_or(u32::MAX);
@@ -257,9 +301,7 @@ impl Causes {
             |(node, clue): &(NodeId, Clue)| *clue == Clue::OwnThread && workload.reader(*node).is_some();
         evidence.thread = evidence.thread.or_else(|| self.threads.activity(tid).filter(answers));
         if let Some((node, clue @ Clue::LastRead)) = &mut evidence.thread
-            && graph
-                .times(*node)
-                .is_some_and(|times| at.since(times.end.unwrap_or(times.start)) > AT_ONCE_MS * 1_000_000)
+            && graph.times(*node).is_some_and(|times| at.since(times.end.unwrap_or(times.start)) > AT_ONCE_NS)
         {
             *clue = Clue::EarlierRead;
         }
@@ -300,9 +342,21 @@ impl Causes {
     ) -> Cause {
         let Some(workload) = self.workloads.get_mut(&evidence.pid) else { return Cause::Nothing };
         let (tid, tokens) = (evidence.tid, words.tokens());
+        if matches!(words, Words::Request(_)) {
+            let directly = self.threads.asks(tid, id).filter(|_| evidence.open > 1);
+            if let Some(before) = directly {
+                workload.habits.acts(Act::Call, before.is_some_and(|node| graph.is_call(node)));
+            }
+        }
         let kind = Kind::of(words.form(), &tokens);
+        let own = matches!(evidence.thread, Some((_, Clue::OwnThread)));
+        if workload.waiting() == 0 && !(own && workload.is_sequential()) {
+            workload.background.alone(kind);
+        }
+        // Who works on one request at a time polls in other threads.
+        let kind = if own && workload.is_sequential() { kind.of_its_own() } else { kind };
         evidence.background = workload.background.probability(kind);
-        if workload.len() > 1 {
+        if workload.len() > 1 || !own {
             let request = |node| graph.get(node).and_then(Node::exchange);
             evidence.content = workload.shared(&tokens, request, &mut self.words);
             for (node, bits) in words.known() {
@@ -315,7 +369,7 @@ impl Causes {
                 workload.background.caused(kind);
             }
         }
-        evidence.thread = resolve(&evidence, graph);
+        turn_to_what_it_was_for(&mut evidence, graph);
         let waits = evidence.thread.is_some_and(|(node, _)| graph.is_call(node));
         let weighed = weigh(&evidence, evidence.thread, &[], &workload.habits, |_| false);
         let sure = weighed.verdict().filter(|verdict| verdict.confidence >= SURE && !waits);
@@ -335,6 +389,7 @@ impl Causes {
                 {
                     self.watch.push(evidence.pid);
                 }
+                evidence.waited = workload.sample();
                 Cause::Open(Box::new(evidence))
             }
         };
@@ -385,8 +440,13 @@ impl Causes {
                 workload.habits.learn(Clue::OwnThread, reader == tid);
             }
             moves = workload.moves();
+            if self.threads.multiplexes(tid) && workload.waiting() > 0 {
+                let before = self.threads.directly(tid);
+                workload.habits.acts(Act::Answer, before.is_some_and(|node| graph.is_call(node)));
+            }
         }
-        for next in self.threads.answers(tid, request, moves) {
+        let began = graph.times(request).map_or(now, |times| times.start);
+        for next in self.threads.answers(tid, (request, began), moves, now) {
             self.follows(next, request, graph);
         }
         for (call, _) in children.into_iter().filter(|(_, at)| now.since(*at) <= REAPED_MS * 1_000_000) {
@@ -408,7 +468,7 @@ impl Causes {
                     workload.habits.learn(Clue::AfterExit, own == request);
                 }
             }
-            _ => self.follows(Next { call: launch, clue: Clue::AfterExit }, request, graph),
+            _ => self.follows(Next { call: launch, clue: Clue::AfterExit, chance: 0.0 }, request, graph),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What each thread did last.
 
 use super::habits::Clue;
-use crate::graph::NodeId;
+use crate::{Time, graph::NodeId};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
 /// Most threads that are known: more than a big node runs. Past it all are forgotten, and links by thread
 /// begin anew.
@@ -10,22 +11,37 @@ const MAX_THREADS: usize = 65_536;
 /// Most calls of one thread that wait for what it answers next.
 const MAX_ANSWERED: usize = 32;
 
+/// So many calls that were answered before one are as old as that: if they are older, by so little that it does not
+/// matter.
+const COMPARED: usize = 4;
+
 /// What is known of a thread.
 #[derive(Debug, Default)]
 struct Thread {
     /// What it turned to last, and how: a request that it read or was handed, or a call whose answer it read.
     activity: Option<(NodeId, Turn)>,
+    /// When that was.
+    turned: Time,
     /// Whether it answered anything else since.
     interrupted: bool,
+    /// When it last did something else than that: answered another request, read what is none.
+    elsewhere: Option<Time>,
     /// Open requests that it has read.
     reading: u32,
     /// The last one of them.
     request: Option<NodeId>,
     /// Whether it ever read any.
     reads: bool,
-    /// Whether it ever had two of them, on two connections: then what it read last need not be what it
-    /// works on.
+    /// Whether it has two of them, on two connections. One may be over, and the record of that lost.
+    interleaves: bool,
+    /// Whether it has answered one of two that it had: then what it read last need not be what it works on.
     multiplexes: bool,
+    /// The last calls whose answers it read, [`COMPARED`] and one, and when.
+    recent: VecDeque<(NodeId, Time)>,
+    /// Its last call, until it has read the answer.
+    asked: Option<NodeId>,
+    /// Whether it did anything else since it read what it turned to last.
+    acted: bool,
     /// Calls whose answers it read since it last answered a request, the latest [`MAX_ANSWERED`].
     answered: Vec<NodeId>,
 }
@@ -41,7 +57,16 @@ enum Turn {
 impl Thread {
     /// The request that it works on, when it works on one at a time.
     fn own(&self) -> Option<NodeId> {
-        self.request.filter(|_| !self.multiplexes)
+        self.request.filter(|_| !self.multiplexes())
+    }
+
+    /// What it turned to, if it did nothing since.
+    fn directly(&self) -> Option<NodeId> {
+        self.activity.filter(|_| !self.interrupted && !self.acted).map(|(node, _)| node)
+    }
+
+    fn multiplexes(&self) -> bool {
+        self.multiplexes || self.interleaves
     }
 }
 
@@ -54,23 +79,43 @@ pub struct Threads {
 }
 
 /// What a thread's answer says of a call that it had made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Next {
     /// The call.
     pub call: NodeId,
     /// How the answer followed it.
     pub clue: Clue,
+    /// How many of the calls that were answered shortly before, while the request was open, began before it and so were
+    /// not for it.
+    pub chance: f64,
 }
 
 impl Threads {
     /// The thread turns to something, or to nothing that is known.
-    pub fn turn(&mut self, tid: u32, node: Option<NodeId>) {
+    pub fn turn(&mut self, tid: u32, node: Option<NodeId>, at: Time) {
         if node.is_none() && !self.known.contains_key(&tid) {
             return;
         }
         let thread = self.thread(tid);
         thread.activity = node.map(|node| (node, Turn::Read));
-        thread.interrupted = false;
+        thread.turned = at;
+        (thread.interrupted, thread.acted) = (false, false);
+        thread.elsewhere = node.is_none().then_some(at);
+    }
+
+    /// When the thread turned to what it turned to last.
+    pub fn turned(&self, tid: u32) -> Option<Time> {
+        self.known.get(&tid).map(|thread| thread.turned)
+    }
+
+    /// When the thread did something else than what it turned to last, if it did.
+    pub fn elsewhere(&self, tid: u32) -> Option<Time> {
+        self.known.get(&tid)?.elsewhere
+    }
+
+    /// What the thread turned to last, if it did nothing since.
+    pub fn directly(&self, tid: u32) -> Option<NodeId> {
+        self.known.get(&tid)?.directly()
     }
 
     /// What the thread turned to last.
@@ -83,7 +128,7 @@ impl Threads {
                 Turn::Begun => Clue::Begun,
                 Turn::Woken => Clue::Woken,
             },
-            Thread { multiplexes: false, .. } => Clue::OwnThread,
+            _ if !thread.multiplexes() => Clue::OwnThread,
             Thread { interrupted: false, .. } => Clue::LastRead,
             Thread { .. } => Clue::EarlierRead,
         };
@@ -96,7 +141,19 @@ impl Threads {
         thread.reading += 1;
         thread.request = Some(request);
         thread.reads = true;
-        thread.multiplexes |= thread.reading > 1 && !behind;
+        thread.interleaves |= thread.reading > 1 && !behind;
+    }
+
+    /// The thread begins a call. Who has several requests and begins one before the last one's answer works on several of
+    /// them.
+    /// Gives what it had turned to directly before, where it works on several.
+    pub fn asks(&mut self, tid: u32, call: NodeId) -> Option<Option<NodeId>> {
+        let thread = self.known.get_mut(&tid)?;
+        let before = thread.multiplexes().then(|| thread.directly());
+        thread.multiplexes |= thread.reading > 1 && thread.asked.is_some();
+        thread.asked = Some(call);
+        thread.acted = true;
+        before
     }
 
     /// Whether the thread ever read a request.
@@ -109,9 +166,9 @@ impl Threads {
         self.known.get(&tid).is_some_and(|thread| thread.reading > 0)
     }
 
-    /// Whether the thread ever had two requests open.
+    /// Whether the thread works on several requests at a time.
     pub fn multiplexes(&self, tid: u32) -> bool {
-        self.known.get(&tid).is_some_and(|thread| thread.multiplexes)
+        self.known.get(&tid).is_some_and(Thread::multiplexes)
     }
 
     /// The same request ended.
@@ -119,31 +176,53 @@ impl Threads {
         if let Some(thread) = self.known.get_mut(&tid) {
             thread.reading = thread.reading.saturating_sub(1);
             thread.request = thread.request.filter(|_| thread.reading > 0);
+            thread.interleaves &= thread.reading > 1;
         }
     }
 
     /// The thread got the answer to a call.
-    pub fn completed(&mut self, tid: u32, call: NodeId) {
+    pub fn completed(&mut self, tid: u32, call: NodeId, at: Time) {
         let thread = self.thread(tid);
         if thread.answered.len() >= MAX_ANSWERED {
             thread.answered.remove(0);
         }
         thread.answered.push(call);
+        if thread.recent.len() > COMPARED {
+            thread.recent.pop_front();
+        }
+        thread.recent.push_back((call, at));
+        thread.asked = thread.asked.filter(|asked| *asked != call);
     }
 
     /// The thread answers a request: tells what that says of the calls before. `moves` says whether work goes from thread
     /// to thread in its process, so that no thread has a request of its own.
-    pub fn answers(&mut self, tid: u32, request: NodeId, moves: bool) -> Vec<Next> {
+    pub fn answers(
+        &mut self,
+        tid: u32,
+        (request, began): (NodeId, Time),
+        moves: bool,
+        now: Time,
+    ) -> Vec<Next> {
         let Some(thread) = self.known.get_mut(&tid) else { return Vec::new() };
-        let last = thread.activity.filter(|_| !thread.interrupted).map(|(node, _)| node);
-        let multiplexes = thread.multiplexes || moves;
+        thread.multiplexes |= thread.interleaves && thread.request != Some(request);
+        let last = thread.directly();
+        let multiplexes = thread.multiplexes() || moves;
         thread.interrupted = thread.activity.is_none_or(|(node, _)| node != request);
+        (thread.elsewhere, thread.acted) = (Some(now), true);
         let clue = |call| match multiplexes {
             false => Clue::OwnAnswer,
             true if last == Some(call) => Clue::NextAnswer,
             true => Clue::LaterAnswer,
         };
-        thread.answered.drain(..).map(|call| Next { call, clue: clue(call) }).collect()
+        let meanwhile = |(call, at): &(NodeId, Time)| (Some(*call) != last && *at >= began).then_some(*call);
+        let others = || thread.recent.iter().filter_map(meanwhile);
+        let chance = match last {
+            Some(_) if multiplexes => {
+                others().filter(|call| *call < request).count() as f64 / others().count().max(1) as f64
+            }
+            _ => 0.0,
+        };
+        thread.answered.drain(..).map(|call| Next { call, clue: clue(call), chance }).collect()
     }
 
     /// A thread began another one, which works for what this one does.

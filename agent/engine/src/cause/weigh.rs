@@ -6,8 +6,8 @@
 //! shared words speak.
 
 use super::{
-    evidence::{Evidence, Method},
-    habits::{Clue, Habits},
+    evidence::{CLEAR, Evidence, Method},
+    habits::{Clue, Habits, SEQUENTIAL},
 };
 use crate::graph::NodeId;
 
@@ -19,9 +19,11 @@ pub const SURE: f64 = 0.99;
 const MAX_CONFIDENCE: f64 = 0.999;
 /// That it can be no other request does not say that it is for any.
 const MAX_ONLY: f64 = 0.89;
-/// Who calls mostly waits for the answer before it gives its own: bits that speak against a request that was
-/// answered before.
-const ANSWERED_BEFORE: f64 = 5.0;
+/// Who calls mostly waits for the answer before it gives its own: bits that speak against a request that the call does
+/// not lie inside, or what is for the same as the call.
+const OUTSIDE: f64 = 5.0;
+/// A call that is for none as likely as that is not told as if it were surely for a request.
+const OFTEN: f64 = 0.02;
 /// What words can say at most, in bits.
 const MAX_CONTENT: f64 = 40.0;
 
@@ -62,16 +64,18 @@ pub struct Weighed {
     all: f64,
     /// The odds that it is none, to that it is the best.
     none: f64,
+    /// How sure it can be at most.
+    at_most: f64,
 }
 
-/// Weighs evidence, with `thread` for what it says of the thread. `answered_before` says of a request whether it was
-/// answered before what it is to have caused had ended.
+/// Weighs evidence, with `thread` for what it says of the thread. `outside` says of a request whether what it is to
+/// have caused does not lie inside it.
 pub fn weigh(
     evidence: &Evidence,
     thread: Option<(NodeId, Clue)>,
     voices: &[Voice],
     habits: &Habits,
-    answered_before: impl Fn(NodeId) -> bool,
+    outside: impl Fn(NodeId) -> bool,
 ) -> Weighed {
     let mut weighed = Weighed { suspects: Vec::with_capacity(4), ..Weighed::default() };
     let open = f64::from(evidence.open.max(1));
@@ -83,14 +87,25 @@ pub fn weigh(
         // By how much the others say less counts in full.
         weighed.add(*node, bits - (most - MAX_CONTENT).max(0.0), Method::Content);
     }
-    for (node, clue) in thread.into_iter().chain(evidence.answer) {
-        let bits = bits(habits.reliability(clue), open);
+    // The only one is answered next whatever was called before, also for one that was just answered.
+    let open_to_others = |(node, clue): &(NodeId, Clue)| {
+        evidence.open > 1
+            || !evidence.elsewhere
+            || matches!(clue, Clue::Woke | Clue::WokeLater | Clue::AfterExit)
+            || evidence.sole == Some(*node)
+            || thread.is_some_and(|(of, _)| of == *node)
+    };
+    for (node, clue) in thread.into_iter().chain(evidence.answer.filter(open_to_others)) {
+        let mut bits = bits(habits.reliability(clue), open);
+        if matches!(clue, Clue::LastRead | Clue::EarlierRead) && habits.are_contradictory() {
+            bits = bits.min(0.0);
+        }
         // Where there is but one, a clue cannot point elsewhere, and says nothing against it.
         weighed.add(node, if evidence.open > 1 { bits } else { bits.max(0.0) }, method(clue));
     }
     weighed.listen(evidence, voices, habits);
-    for suspect in weighed.suspects.iter_mut().filter(|suspect| answered_before(suspect.node)) {
-        suspect.bits -= ANSWERED_BEFORE;
+    for suspect in weighed.suspects.iter_mut().filter(|suspect| outside(suspect.node)) {
+        suspect.bits -= OUTSIDE;
     }
     let others = (open - weighed.suspects.len() as f64).max(0.0);
     weighed.all = weighed.suspects.iter().map(|suspect| suspect.bits.exp2()).sum::<f64>() + others;
@@ -98,6 +113,17 @@ pub fn weigh(
     let words = |best: Suspect| evidence.content.iter().find(|(node, _)| *node == best.node);
     let words = weighed.best().and_then(words).map_or(0.0, |(_, bits)| *bits);
     weighed.none = evidence.background / (1.0 - evidence.background) * (-words).exp2();
+    // Of a thread that may turn from any request to any other, what points to the only one says no more than that.
+    let firm = |clue| matches!(clue, Clue::OwnThread | Clue::Begun) || habits.reliability(clue) > SEQUENTIAL;
+    let woke = matches!(evidence.answer, Some((_, Clue::Woke)));
+    let supported = evidence.open > 1 || words > CLEAR || woke || thread.is_some_and(|(_, clue)| firm(clue));
+    // What was made while none was open, even once, may be made so again.
+    let supported = supported && (evidence.background < OFTEN || words > CLEAR);
+    // What follows by chance now and then follows so for all siblings.
+    let woken = matches!(evidence.answer, Some((_, Clue::Woke | Clue::WokeLater | Clue::OwnAnswer)));
+    let guessed = habits.is_guessed(Clue::NextAnswer)
+        && !(woken || words > CLEAR || thread.is_some_and(|(_, clue)| firm(clue)));
+    weighed.at_most = if supported && !guessed { MAX_CONFIDENCE } else { MAX_ONLY };
     weighed
 }
 
@@ -151,8 +177,7 @@ impl Weighed {
     /// The most probable request.
     pub fn verdict(&self) -> Option<Verdict> {
         let best = self.best()?;
-        let most = if best.most.1 == Method::Only { MAX_ONLY } else { MAX_CONFIDENCE };
-        let confidence = (best.bits.exp2() / self.all / (1.0 + self.none)).min(most);
+        let confidence = (best.bits.exp2() / self.all / (1.0 + self.none)).min(self.at_most);
         Some(Verdict { node: best.node, method: best.most.1, confidence: rounded(confidence) })
     }
 

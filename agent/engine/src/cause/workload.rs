@@ -1,13 +1,21 @@
 //! What a serving process has at hand: its open requests, their words, and its habits.
 
 use super::{
-    background::Background, habits::Habits, index::Index, places::Places, siblings::Siblings, tokens,
+    background::Background,
+    habits::{Clue, Habits, SEQUENTIAL},
+    index::Index,
+    places::Places,
+    siblings::Siblings,
+    tokens,
 };
 use crate::{Budget, Time, exchange::Exchange, graph::NodeId};
 use std::collections::BTreeMap;
 
 /// Bytes that a word takes: its hash with the request, and its place in the index.
 const WORD: usize = 96;
+
+/// Most requests that are kept with a call to see which of them last until its end.
+const MAX_SAMPLE: usize = 16;
 
 /// Most children that have ended since the process last began to answer a request; later ones are not kept.
 const MAX_ENDED: usize = 32;
@@ -50,6 +58,10 @@ pub struct Workload {
     pub watched: bool,
     /// How it works.
     pub habits: Habits,
+    /// The thread that has read its first request.
+    first_reader: Option<u32>,
+    /// Whether others have read any as well.
+    several_read: bool,
 }
 
 impl Workload {
@@ -60,6 +72,7 @@ impl Workload {
 
     /// A request begins that a thread has read.
     pub fn begin(&mut self, node: NodeId, tid: u32) {
+        self.several_read |= *self.first_reader.get_or_insert(tid) != tid;
         self.open.insert(node, Open { tid, words: None, answering: false, unread: false });
         self.unread.push(node);
         if self.unread.len() > 2 * self.open.len() + 16 {
@@ -77,6 +90,12 @@ impl Workload {
             self.index.remove(node, &words);
         }
         Some(open.tid)
+    }
+
+    /// Some of the requests that wait for their response, the latest.
+    pub fn sample(&self) -> Vec<NodeId> {
+        let waits = self.open.iter().rev().filter(|(_, open)| !open.answering);
+        waits.take(MAX_SAMPLE).map(|(node, _)| *node).collect()
     }
 
     /// The thread that has read an open request.
@@ -107,6 +126,12 @@ impl Workload {
     /// tasks that any thread goes on with.
     pub fn moves(&self) -> bool {
         self.habits.move_work()
+    }
+
+    /// Whether each of its threads works on the request that it has read. Of a single one that reads this is not known: an
+    /// event loop with one client does the same.
+    pub fn is_sequential(&self) -> bool {
+        self.several_read && self.habits.reliability(Clue::OwnThread) > SEQUENTIAL
     }
 
     /// How many are open.

@@ -47,7 +47,7 @@ impl Conversation {
         if self.side == Some(Side::Client)
             && let Some(node) = answered
         {
-            world.causes.threads.turn(op.tid, Some(node));
+            world.causes.threads.turn(op.tid, Some(node), op.time);
         }
     }
 
@@ -168,14 +168,14 @@ impl Conversation {
         if let Some(node) = open.node {
             world.end(node, end, problem);
             if let (Some(Side::Client), Some(tid)) = (self.side, tid) {
-                world.causes.threads.completed(tid, node);
+                world.causes.threads.completed(tid, node, end);
             }
         }
         // The next one was read already: who sent this answer turns to it.
         if let (Some(Side::Server), Some(tid)) = (self.side, tid)
             && let Some(next) = self.open.front().and_then(|open| open.node)
         {
-            world.causes.threads.turn(tid, Some(next));
+            world.causes.threads.turn(tid, Some(next), end);
         }
     }
 
@@ -236,7 +236,7 @@ impl Conversation {
         }
         self.give_up(Problem::NoResponse, at, world);
         if let (Some(Side::Client), Some(op), Some(node)) = (self.side, op, answered) {
-            world.causes.threads.turn(op.tid, Some(node));
+            world.causes.threads.turn(op.tid, Some(node), op.time);
         }
     }
 }

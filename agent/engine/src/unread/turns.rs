@@ -184,7 +184,7 @@ impl Talk {
         if self.open.is_none() {
             self.open = Some(Turn { node: self.begins(offset, op, peers, world), written: None });
         }
-        world.causes.threads.turn(op.tid, self.open.as_ref().and_then(|turn| turn.node));
+        world.causes.threads.turn(op.tid, self.open.as_ref().and_then(|turn| turn.node), op.time);
     }
 
     fn begins(&self, offset: u64, op: Op, peers: Peers<'_>, world: &mut World) -> Option<NodeId> {

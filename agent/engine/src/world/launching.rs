@@ -2,8 +2,8 @@
 
 use super::{Op, World};
 use crate::{
-    Output,
-    cause::{Evidence, Idle, Origin, Words},
+    Output, Time,
+    cause::{self, Evidence, Idle, Origin, Words},
     detect::process::{self, Streams},
     graph::{self, Body, Node, NodeId},
     ids::Identity,
@@ -40,6 +40,16 @@ impl World {
             })),
             None => origin,
         }
+    }
+
+    /// Whether what a process was forked for is still worked on: a worker that stays works for others later on.
+    pub(super) fn goes_on(&self, evidence: &Evidence, at: Time) -> bool {
+        let request = |node| if self.graph.is_call(node) { self.graph.cause(node) } else { Some(node) };
+        let mut nodes = evidence.sole.into_iter().chain(evidence.thread.and_then(|(node, _)| request(node)));
+        nodes.any(|node| {
+            let times = self.graph.times(node);
+            times.is_some_and(|times| times.end.is_none_or(|end| at.since(end) <= cause::AT_ONCE_NS))
+        })
     }
 
     /// What a thread forks for, or becomes another program for.
