@@ -9,7 +9,8 @@ use std::ops::Range;
 /// Longest head, in bytes, from its first byte to the end of the empty line: 64 KiB less one, so that 16
 /// bits number its bytes. Servers take 8 to 16 KiB, some 64.
 pub const MAX_HEAD: usize = u16::MAX as usize;
-/// Most field lines in a head; servers take about 100.
+/// Most field lines of a head that are kept; servers take about 100, some thousands. Behind these, only what says
+/// what the message is.
 pub const MAX_FIELDS: usize = 256;
 /// What is kept of a head that finds no room, in bytes: an everyday start line and the fields behind it.
 const SHORT: usize = 512;
@@ -90,7 +91,7 @@ impl Span {
         Self { start: self.start.min(end), end: self.end.min(end) }
     }
 
-    fn of(self, raw: &[u8]) -> &[u8] {
+    pub fn of(self, raw: &[u8]) -> &[u8] {
         raw.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
     }
 }

@@ -98,7 +98,7 @@ pub enum Loss {
     Gap,
     /// A head is longer than [`MAX_HEAD`].
     HeadTooLong,
-    /// A head has more than [`MAX_FIELDS`] field lines.
+    /// A head that another protocol carried has more than [`MAX_FIELDS`] fields.
     TooManyFields,
     /// A head's framing is [`Framing::Unknown`].
     Framing,

@@ -2,7 +2,7 @@
 
 use super::head::{Field, Head, MAX_FIELDS, Span};
 use super::start_line::{StartLine, is_token_char};
-use super::{Deviations, Loss, MAX_HEAD, Role};
+use super::{Deviations, MAX_HEAD, Role};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 
@@ -38,8 +38,24 @@ pub(super) fn strict(role: Role, input: &[u8]) -> Option<(Head, usize)> {
     Some((Head::new(raw.into(), start, fields), length))
 }
 
-/// Reads a whole head that does not conform, whose start line was read before, and says in what.
-pub(super) fn lenient(mut start: StartLine, raw: Box<[u8]>) -> Result<Head, Loss> {
+/// Fields that say what a message is: who frames it, expects more, or stands in between. They are kept however many
+/// stand before them; [`MAX_HEAD`] bounds them.
+const TELLING: [&[u8]; 10] = [
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
+    b"connection",
+    b"upgrade",
+    b"via",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"traceparent",
+    b"host",
+];
+
+/// Reads a whole head that does not conform, or has more fields than are kept, whose start line was read before, and
+/// says in what it departs.
+pub(super) fn lenient(mut start: StartLine, raw: Box<[u8]>) -> Head {
     let mut fields = Vec::new();
     for line in raw.split(|b| *b == b'\n').skip(1) {
         let content = line.strip_suffix(b"\r").unwrap_or(line);
@@ -48,14 +64,17 @@ pub(super) fn lenient(mut start: StartLine, raw: Box<[u8]>) -> Result<Head, Loss
             break;
         }
         start.deviations |= field_line(&raw, content, &mut fields);
-        if fields.len() > MAX_FIELDS {
-            return Err(Loss::TooManyFields);
-        }
     }
+    let tells = |field: &Field| TELLING.iter().any(|name| field.name.of(&raw).eq_ignore_ascii_case(name));
+    let mut place = 0;
+    fields.retain(|field| {
+        place += 1;
+        place <= MAX_FIELDS || tells(field)
+    });
     start.deviations |= Deviations::BARE_LF.when(has_bare_lf(&raw));
     start.deviations |= Deviations::BARE_CR.when(has_bare_cr(&raw));
     let fields = fields.into();
-    Ok(Head::new(raw, start, fields))
+    Head::new(raw, start, fields)
 }
 
 /// Reads the start line of a head; none when it is no HTTP/1.

@@ -269,10 +269,7 @@ impl Parser {
             return self.complete(head, answering);
         }
         let Some(start) = parse::start_line(self.role, &raw) else { return self.refuse() };
-        match parse::lenient(start, raw.into()) {
-            Ok(head) => self.complete(head, answering),
-            Err(loss) => self.lose(loss),
-        }
+        self.complete(parse::lenient(start, raw.into()), answering)
     }
 
     /// The rest of the head is missing: what came of it, to the last whole line, is told.
@@ -281,7 +278,7 @@ impl Parser {
         let lines = raw.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         raw.truncate(lines);
         let head = parse::start_line(self.role, &raw).filter(|_| lines > 0);
-        let Some(Ok(mut head)) = head.map(|start| parse::lenient(start, raw.into())) else {
+        let Some(mut head) = head.map(|start| parse::lenient(start, raw.into())) else {
             return self.lose(Loss::Gap);
         };
         head.frame(Framing::Unknown, self.deviations);

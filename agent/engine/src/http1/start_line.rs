@@ -3,9 +3,9 @@
 use super::head::Span;
 use super::{Deviations, MAX_HEAD, Role, Version};
 
-/// Longest method, in bytes. The longest registered one has 17 (`UPDATEREDIRECTREF`); a bound is what
-/// tells a request from the text of other protocols early.
-pub const MAX_METHOD: usize = 32;
+/// Longest method, in bytes. The longest registered one has 17 (`UPDATEREDIRECTREF`), but servers that leave methods
+/// to applications take any; a bound is what tells a request from the text of other protocols early.
+pub const MAX_METHOD: usize = 256;
 
 /// Whether bytes begin a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,13 @@ pub const REQUESTS: &[Case] = &[
     request(b"GET / http/1.1\r\n\r\n", "Begin NotHttp"),
     request(b"GET /HTTP/1.1\r\n\r\n", "Begin NotHttp"),
     request(b"INVITE sip:a SIP/2.0\r\n\r\n", "Begin NotHttp"),
-    request(b"aaaaaaaaaabbbbbbbbbbccccccccccddd / HTTP/1.1\r\n\r\n", "Begin NotHttp"),
+    request(
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+          aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+          aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+          aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa / HTTP/1.1\r\n\r\n",
+        "Begin NotHttp",
+    ),
     request(b"GET / HTTP/1.1\r\n\r\n\0", "Begin [GET / None] End NotHttp"),
     request(b"GET /a\0b HTTP/1.1\r\n\r\n", "Begin NotHttp"),
 ];

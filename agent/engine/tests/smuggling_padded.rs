@@ -1,0 +1,53 @@
+//! What is padded, repeated or mentioned to hide a request.
+
+mod scene;
+
+use scene::{
+    Scene, Server,
+    chain::{Chain, S},
+    smuggling::*,
+};
+
+const CONFIRMED: &str =
+    "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+
+/// What is found where a server answers twice what it got.
+fn answered_twice(sent: &str) -> Scene {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, sent);
+    s.send(S, conn, Server, OK);
+    s.send(S, conn, Server, OK);
+    s.wait(5_000);
+    s.finish();
+    s
+}
+
+/// Servers take thousands of fields, and methods of any length.
+#[test]
+fn neither_many_fields_nor_a_long_method_hide_a_request() {
+    for fields in [100, 256, 257, 1500] {
+        let fields: String = (0..fields).map(|n| format!("a{n}:b\r\n")).collect();
+        let carrier = format!("POST /a HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: 38\r\n\r\n{EVIL}");
+        assert_eq!(answered_twice(&carrier).findings(), [CONFIRMED]);
+        let mut chain = Chain::new(&carrier);
+        chain.asks(&carrier);
+        chain.answers(&format!("{OK}{OK}"));
+        chain.delivers(OK);
+        assert_eq!(chain.findings(), [CONFIRMED]);
+        // The same, read: nothing is left to be answered.
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        s.recv(S, conn, Server, &carrier);
+        s.send(S, conn, Server, OK);
+        s.wait(5_000);
+        assert!(!s.findings().iter().any(|found| found.starts_with("http.request_smuggling")));
+        assert_eq!(s.stats().boundaries_lost, 0);
+    }
+    for length in [32, 33, 200] {
+        let carrier = CL0.replace("POST", &"M".repeat(length));
+        let found = answered_twice(&carrier).findings();
+        assert_eq!(found.len(), 1, "{length}");
+        assert!(found[0].starts_with("http.request_smuggling confirmed: MMM"), "{found:?}");
+    }
+}
