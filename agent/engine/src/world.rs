@@ -245,10 +245,16 @@ impl World {
         Some(id)
     }
 
-    /// A request that came inside another one, `carrier`, begins to be answered.
-    pub fn smuggled(&mut self, exchange: Exchange, carrier: NodeId, op: Op) -> Option<NodeId> {
+    /// The request that came inside another one, `carrier`, behind `before` others, begins to be answered.
+    pub fn smuggled(
+        &mut self,
+        exchange: Exchange,
+        (carrier, before): (NodeId, usize),
+        op: Op,
+    ) -> Option<NodeId> {
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
-        let identity = Identity::Local { subject: op.pid.into(), inode: 1, place: op.tid.into(), began };
+        let subject = u64::from_le_bytes(self.graph.get(carrier)?.span_id.0);
+        let identity = Identity::Local { subject, inode: 1, place: before as u64, began };
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
         node.cause = Cause::Known(carrier, Link::certain(Method::Content));
         self.graph.add(node)

@@ -3,8 +3,9 @@
 mod scene;
 
 use scene::{
-    Scene, Server,
+    Scene, Server, answer,
     chain::{Chain, S},
+    get,
     smuggling::*,
 };
 
@@ -50,4 +51,17 @@ fn neither_many_fields_nor_a_long_method_hide_a_request() {
         assert_eq!(found.len(), 1, "{length}");
         assert!(found[0].starts_with("http.request_smuggling confirmed: MMM"), "{found:?}");
     }
+}
+
+/// Each hidden request is a span, also where one write answers several.
+#[test]
+fn spans_have_ids_of_their_own() {
+    let inside = get("/one") + &get("/two");
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, &format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n{inside}", inside.len()));
+    s.send(S, conn, Server, &(OK.to_owned() + &answer(201, "") + &answer(202, "") + &answer(203, "")));
+    s.wait(5_000);
+    let ids: std::collections::BTreeSet<_> = s.spans().iter().map(|span| span.span_id.0).collect();
+    assert_eq!(ids.len(), 4);
 }

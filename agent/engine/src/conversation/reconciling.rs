@@ -160,19 +160,21 @@ impl Conversation {
     }
 
     /// A server that fails half way through a head may go on with the next answer.
-    fn second_status_line(&self, node: NodeId, head: &Head, op: Op, world: &mut World) -> Option<Case> {
-        let mut carriers = self.ledger.carriers.iter().filter(|_| self.side == Some(Side::Server));
+    fn second_status_line(&mut self, node: NodeId, head: &Head, op: Op, world: &mut World) -> Option<Case> {
+        let mut carriers = self.ledger.carriers.iter_mut().filter(|_| self.side == Some(Side::Server));
         let carrier = carriers.find(|carrier| carrier.node == Some(node))?;
         let line = head.raw().split(|b| *b == b'\n').skip(1).find(|line| is_status_line(line))?;
         let ghost = Ghost { status: status_of(line)?, op, write: Write::Done, farewell: false };
         let case = smuggling::two_status_lines(carrier, line, ghost, world)?;
-        if let Some(node) = smuggled(carrier, op, world) {
+        let known = case.confidence > Confidence::Suspicious;
+        if let Some(node) = if known { smuggled(carrier, op, world) } else { None } {
             let at = line.as_ptr().addr() - head.raw().as_ptr().addr();
             if let Some(answer) = response(&head.raw()[at..]) {
                 world.graph.answered(node, answer);
             }
             world.end(node, op.time, None);
         }
+        carrier.served += 1;
         Some(case)
     }
 

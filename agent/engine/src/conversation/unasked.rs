@@ -206,7 +206,7 @@ pub(super) fn smuggled(carrier: &Carrier, op: Op, world: &mut World) -> Option<N
     let head = carrier.carried()?.head()?;
     let exchange =
         Exchange { smuggled: true, ..Exchange::new(carrier.side, head, carrier.endpoints.clone()) };
-    world.smuggled(exchange, carrier.node?, op)
+    world.smuggled(exchange, (carrier.node?, carrier.served), op)
 }
 
 pub(super) fn is_status_line(line: &[u8]) -> bool {

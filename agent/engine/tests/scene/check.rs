@@ -6,6 +6,7 @@ use tracer_engine::{Span, SpanId};
 /// Fails when a span breaks a promise of its type or of the trace it is in.
 pub fn check(spans: &[&Span]) {
     let by_id: HashMap<SpanId, &&Span> = spans.iter().map(|span| (span.span_id, span)).collect();
+    assert_eq!(by_id.len(), spans.len(), "each span has an id of its own");
     for span in spans {
         assert_ne!(span.trace_id.0, [0; 16], "{span:?}");
         assert_ne!(span.span_id.0, [0; 8], "{span:?}");
