@@ -53,6 +53,29 @@ fn neither_many_fields_nor_a_long_method_hide_a_request() {
     }
 }
 
+/// The request that a reader comes to is named, however many stand before it.
+#[test]
+fn lures_take_no_place() {
+    for lures in [0, 3, 4, 5, 40] {
+        let lures: String = (0..lures).map(|n| format!("GET /lure{n} HTTP/1.1\r\n")).collect();
+        let chunk = format!("{lures}\r\n{EVIL}");
+        let size = format!("{:x}\r\n", chunk.len());
+        let length = size.len() + lures.len() + 2;
+        let te_cl = format!(
+            "POST /a HTTP/1.1\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{size}{chunk}\r\n0\r\n\r\n"
+        );
+        let chunk = format!("{:x}\r\n{lures}\r\n0\r\n\r\n", lures.len());
+        let cl_te = format!(
+            "POST /a HTTP/1.1\r\nTransfer-Encoding: xchunked\r\nContent-Length: {}\r\n\r\n{chunk}{EVIL}",
+            chunk.len() + EVIL.len()
+        );
+        for sent in [te_cl, cl_te] {
+            let s = answered_twice(&sent);
+            assert_eq!(told(&s, "tracer.smuggled.target"), ["Str(\"/admin\")"], "{sent}");
+        }
+    }
+}
+
 /// Each hidden request is a span, also where one write answers several.
 #[test]
 fn spans_have_ids_of_their_own() {

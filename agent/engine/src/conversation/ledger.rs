@@ -143,6 +143,7 @@ impl Ledger {
     pub fn content(&mut self, place: u64, moved: Moved<'_>) -> Option<&Carrier> {
         let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
         let before = carrier.content.found().len();
+        carrier.expect();
         match moved {
             Moved::Bytes(bytes) => carrier.content.bytes_at(place, bytes),
             Moved::Gap(len) => carrier.content.gap(len),
@@ -158,6 +159,7 @@ impl Ledger {
     pub fn trailer(&mut self, place: u64, bytes: &[u8]) -> Option<&Carrier> {
         let carrier = self.carriers.back_mut().filter(|_| self.in_content)?;
         let before = carrier.content.found().len();
+        carrier.expect();
         carrier.content.around(place, bytes);
         Some(carrier).filter(|carrier| carrier.content.found().len() > before).map(|carrier| &*carrier)
     }

@@ -147,6 +147,12 @@ impl Carrier {
         self.chunks.retain_mut(&mut goes_on);
     }
 
+    /// Where another reading ends a request may begin, however many are kept already.
+    pub fn expect(&mut self) {
+        let readings = self.readings.iter().chain(&self.chunks);
+        self.content.expect(readings.filter_map(Reading::end));
+    }
+
     /// The parser has found these deviations in the content, which ends there for it, if it does: odd chunks are
     /// read in other ways from now on.
     pub fn has_content(&mut self, deviations: Deviations, end: Option<u64>) {

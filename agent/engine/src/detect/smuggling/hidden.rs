@@ -5,7 +5,7 @@ use super::request_line::{begins_request, request_in};
 use crate::http1::{Event, Head, Parser, Role};
 use memchr::memchr;
 
-/// Most requests that are kept of one content: the first ones.
+/// Most requests that are kept of one content: the first ones, and one that begins where another reading ends.
 const MAX_FOUND: usize = 4;
 /// Longest text that is kept of one, in bytes: a start line and the fields that matter.
 const MAX_TEXT: usize = 1024;
@@ -92,6 +92,10 @@ pub struct Scanner {
     /// The line that is coming, at least [`MAX_LINE`] bytes of its end, and at most twice as many.
     line: Vec<u8>,
     found: Vec<Hidden>,
+    /// Requests that found no room.
+    more: u64,
+    /// Where in the stream other readings end: a handful, as these are.
+    expected: Vec<u64>,
     /// Whether all lines so far were empty.
     blank: Blank,
     /// Whether it ended within the last of these, as texts that hold some do not.
@@ -114,6 +118,17 @@ impl Scanner {
     /// What was found.
     pub fn found(&self) -> &[Hidden] {
         &self.found
+    }
+
+    /// Requests that were found, but are too many to be kept.
+    pub fn more(&self) -> u64 {
+        self.more
+    }
+
+    /// A request that begins at one of these places is kept in any case.
+    pub fn expect(&mut self, places: impl Iterator<Item = u64>) {
+        self.expected.clear();
+        self.expected.extend(places);
     }
 
     /// Whether it is complete, and ends within a request's head: who takes that for one reads on in what comes next.
@@ -139,6 +154,7 @@ impl Scanner {
     /// Memory that it takes elsewhere.
     pub fn held(&self) -> usize {
         self.line.capacity()
+            + self.expected.capacity() * size_of::<u64>()
             + self.found.iter().map(|hidden| size_of::<Hidden>() + hidden.text.capacity()).sum::<usize>()
     }
 
@@ -202,7 +218,7 @@ impl Scanner {
 
     fn line_ended(&mut self) {
         if let Some(start) = request_in(&self.line)
-            && self.found.len() < MAX_FOUND
+            && self.has_room(self.line.len() - start)
         {
             let line = &self.line[start..];
             let (offset, open) = (self.passed - line.len() as u64, line.len() <= MAX_TEXT);
@@ -212,6 +228,24 @@ impl Scanner {
         }
         self.blank.0 &= self.line.iter().all(|b| matches!(b, b'\r' | b'\n'));
         self.line.clear();
+    }
+
+    /// Whether a request that began so many bytes ago is kept: lures before the one that a reader comes to are not what
+    /// matters.
+    fn has_room(&mut self, ago: usize) -> bool {
+        if self.found.len() < MAX_FOUND {
+            return true;
+        }
+        self.more += 1;
+        let is_expected = |place: u64| self.expected.contains(&place);
+        if !is_expected(self.place.wrapping_sub(ago as u64)) {
+            return false;
+        }
+        let least = self.found.iter().rposition(|hidden| !is_expected(hidden.place));
+        if let Some(least) = least {
+            self.found.remove(least);
+        }
+        least.is_some()
     }
 }
 

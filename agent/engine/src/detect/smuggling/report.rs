@@ -324,6 +324,9 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
         let text = format!("at byte {} of its content begins {}", hidden.offset, line(hidden));
         facts.push((begun, text));
     }
+    if carrier.content.more() > 0 {
+        facts.push((begun, format!("so do {} more", carrier.content.more())));
+    }
     if unseen > 0 {
         facts.push((begun, format!("{unseen} of the {passed} bytes of content were not seen")));
     }
