@@ -76,6 +76,30 @@ fn lures_take_no_place() {
     }
 }
 
+/// Whether a content lists requests that are sent one by one, or mentions the one that is sent anyway.
+#[test]
+fn a_note_excuses_nothing() {
+    let run = |note: &str, sent: &str| {
+        let content = format!(r#"{{"name":"x\r\n\r\nGET /admin HTTP/1.1\r\nX: y","note":"{note}"}}"#);
+        let mut chain =
+            Chain::new(&format!("POST /r HTTP/1.1\r\nContent-Length: {}\r\n\r\n{content}", content.len()));
+        chain.asks(sent);
+        chain.answers(&format!("{OK}{OK}"));
+        chain.delivers(OK);
+        let found = chain.findings().into_iter();
+        found.filter(|found| found.starts_with("http.request_smuggling")).collect::<Vec<_>>()
+    };
+    let injected = "GET /user HTTP/1.1\r\nHost: b\r\nX-Name: x\r\n\r\nGET /admin HTTP/1.1\r\nX: y\r\n\r\n";
+    for (note, sure) in [("", "confirmed"), ("GET /user", "suspicious"), ("GET /user HTTP/1.1", "suspicious")]
+    {
+        let found = run(note, injected);
+        assert_eq!(found.len(), 1, "{note}: {found:?}");
+        assert!(found[0].starts_with(&format!("http.request_smuggling {sure}: ")), "{note}: {found:?}");
+    }
+    let list = "GET /user HTTP/1.1\r\nHost: b\r\n\r\nGET /admin HTTP/1.1\r\nHost: b\r\n\r\n";
+    assert_eq!(run("GET /user", list), [""; 0]);
+}
+
 /// Each hidden request is a span, also where one write answers several.
 #[test]
 fn spans_have_ids_of_their_own() {

@@ -2,7 +2,7 @@
 
 use super::Conversation;
 use crate::{
-    detect::smuggling::{self, Origin, Split, Way},
+    detect::smuggling::{self, Origin, Split, Way, Within},
     exchange::{Exchange, Side},
     finding::Confidence,
     graph::NodeId,
@@ -56,11 +56,12 @@ impl Conversation {
         let alike = smuggling::is_of_the_same_hand(pair);
         let last = self.open.back().map(|open| open.asked);
         let at_once = last == Some(op) || !alike && last.is_some_and(|last| last.tid == op.tid);
-        let split = |inbound, origin| Split {
+        let split = |inbound, within, origin| Split {
             way,
             first,
             first_name: smuggling::named(before),
             inbound,
+            within,
             origin,
             lost,
         };
@@ -76,9 +77,9 @@ impl Conversation {
                 continue;
             };
             room = left;
-            if smuggling::came_with(way, at_once, inbound, pair) {
+            if let Some(within) = smuggling::came_with(way, at_once, inbound, pair) {
                 let node = inbound.contested.map_or(node, |contested| contested.carrier);
-                return Some(split(Some(node), Origin::of_request(node, &world.graph)));
+                return Some(split(Some(node), within, Origin::of_request(node, &world.graph)));
             }
         }
         // Who relays below HTTP passes on what its clients send without waiting for an answer, as one hand wrote it;
@@ -88,7 +89,7 @@ impl Conversation {
         // Where the framing is odd, its readings decide.
         let contested = || self.ledger.carriers.iter().any(|carrier| carrier.takes_in(place));
         let hidden = way == Way::Behind && !readable && at_once && world.tasks.serves_unreadable(op.pid);
-        (hidden && !may_be_relayed && !contested()).then(|| split(None, None))
+        (hidden && !may_be_relayed && !contested()).then(|| split(None, Within::Alone, None))
     }
 
     /// A request went out without having come in as one; `status` once it was answered.

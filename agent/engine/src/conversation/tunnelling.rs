@@ -2,7 +2,7 @@
 
 use super::{Conversation, splitting::came_in};
 use crate::{
-    detect::smuggling::{self, Split, Tunnel, Way},
+    detect::smuggling::{self, Split, Tunnel, Way, Within},
     exchange::{Exchange, Side},
     graph::NodeId,
     http1::Head,
@@ -19,7 +19,15 @@ impl Conversation {
         came_in(op, world).find(|(node, other)| *node != tunnel.inbound && other.request.raw() == raw)?;
         let Tunnel { call, inbound, lost, ref origin, ref name, .. } = tunnel;
         let (origin, first_name) = (Some(origin.clone()), name.clone());
-        let split = Split { way: Way::Tunnel, first: call, first_name, inbound: Some(inbound), origin, lost };
+        let split = Split {
+            way: Way::Tunnel,
+            first: call,
+            first_name,
+            inbound: Some(inbound),
+            within: Within::Alone,
+            origin,
+            lost,
+        };
         tunnel.leaves_unmarked(exchange).then_some(split)
     }
 

@@ -42,7 +42,7 @@ pub use reading::is_ambiguous;
 pub use report::{
     Asked, Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
 };
-pub use split::{Split, Way, came_with, cost, is_of_the_same_hand, split};
+pub use split::{Split, Way, Within, came_with, cost, is_of_the_same_hand, split};
 pub use swapped::Swapped;
 pub use tunnel::{
     PassedOn, Tunnel, another_request, asks_for_more, cleartext_http2, switches_to, upgrades_to,

@@ -45,28 +45,53 @@ pub struct Split {
     pub first_name: String,
     /// The request that holds it, if what came in could be read.
     pub inbound: Option<NodeId>,
+    /// How it shows there.
+    pub within: Within,
     /// Where that came from.
     pub origin: Option<Origin>,
     /// Records that the kernel side had lost when the first was sent.
     pub lost: u64,
 }
 
+/// How it shows that a request came in within another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// Its line stands there.
+    Alone,
+    /// So does that of the one before it, so that it may be one of a list.
+    Listed,
+}
+
 /// Whether a request that goes out came in with `inbound`, though not as one; `at_once` with the one before it.
-pub fn came_with(way: Way, at_once: bool, inbound: &Exchange, [first, request]: [&Exchange; 2]) -> bool {
+pub fn came_with(
+    way: Way,
+    at_once: bool,
+    inbound: &Exchange,
+    [first, request]: [&Exchange; 2],
+) -> Option<Within> {
     let (raw, own) = (request.request.raw(), inbound.request.raw());
     let before = line_of(first.request.raw());
     let line = line_of(raw);
     let within = |text: &[u8]| memchr::memmem::find(text, line).is_some();
-    // What takes apart a list of requests sends each of them.
-    let listed =
+    // What takes apart a list of requests sends each of them, and writes all alike; who merely mentions the one that
+    // is sent anyway cannot have the other written like it.
+    let mentioned =
         || inbound.hidden.iter().any(|line| **line == *before) || decoded::mentions(&inbound.content, before);
+    let alike = || is_of_the_same_hand([first, request]) && is_of_the_same_hand([request, first]);
+    let in_list = || match mentioned() {
+        true if alike() => None,
+        true => Some(Within::Listed),
+        false => Some(Within::Alone),
+    };
+    let alone = |is_so: bool| is_so.then_some(Within::Alone);
     let in_content =
         || decoded::holds(&inbound.content, line) || inbound.hidden.iter().any(|line| within(line));
     match way {
-        Way::Behind if line == line_of(own) => inbound.contested.is_some_and(|contested| contested.whole),
-        Way::Behind => at_once && (decoded::holds(own, line) || in_content() && !listed()),
-        Way::Reread => inbound.hidden.iter().any(|line| within(line)),
-        Way::Tunnel => false,
+        Way::Behind if line == line_of(own) => alone(inbound.contested.is_some_and(|it| it.whole)),
+        Way::Behind if at_once && decoded::holds(own, line) => Some(Within::Alone),
+        Way::Behind if at_once && in_content() => in_list(),
+        Way::Behind | Way::Tunnel => None,
+        Way::Reread => alone(inbound.hidden.iter().any(|line| within(line))),
     }
 }
 
@@ -94,7 +119,7 @@ pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
 
 /// A request went out without having come in as one; `status` once it was answered.
 pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
-    let Split { way, first, ref first_name, inbound, ref origin, lost } = *split;
+    let Split { way, first, ref first_name, inbound, within, ref origin, lost } = *split;
     let lost = world.stats.lost - lost;
     let two = world.graph.get(second)?.exchange()?;
     let (method, target) = name(two);
@@ -102,7 +127,7 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
     let back = two.endpoints.remote.to_string();
     let served = status.is_some_and(|status| !refuses(status));
     let confidence = match (way, inbound) {
-        _ if lost > 0 => Confidence::Suspicious,
+        _ if lost > 0 || within == Within::Listed => Confidence::Suspicious,
         (Way::Behind | Way::Reread, Some(_)) if served => Confidence::Confirmed,
         (Way::Tunnel, _) | (_, None) if served => Confidence::Probable,
         _ => Confidence::Suspicious,
@@ -134,6 +159,10 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
         ),
     };
     facts.push((op.time, how));
+    if within == Within::Listed {
+        let text = format!("what came in names {first_name}, too: it may be a list of requests");
+        facts.push((op.time, text));
+    }
     if lost > 0 {
         facts.push((op.time, format!("{lost} records were lost meanwhile: there may be an answer in one")));
     }
