@@ -100,6 +100,31 @@ fn a_note_excuses_nothing() {
     assert_eq!(run("GET /user", list), [""; 0]);
 }
 
+/// What was not seen proves less than what was.
+#[test]
+fn unseen_bytes_are_no_proof() {
+    let run = |seen: &str, ops: &[Op]| {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        let head = "POST /a HTTP/1.1\r\nContent-Length: 60000\r\n\r\n";
+        let sent = format!("{head}{seen}");
+        s.part(S, conn, Server, tracer_common::direction::RECEIVE, head.len() + 60_000, sent.as_bytes());
+        play(&mut s, conn, ops);
+        s.wait(5_000);
+        s.finish();
+        s.findings()
+    };
+    let says = |sure: &str, what: &str| {
+        vec![format!("http.request_smuggling {sure}: POST /a carried {what}, which was answered 200")]
+    };
+    let unseen = "a request that was not captured";
+    const NEXT: &str = "GET /next HTTP/1.1\r\n\r\n";
+    assert_eq!(run("a=b", &[Send(OK), Send(OK)]), says("probable", unseen));
+    assert_eq!(run(EVIL, &[Send(OK), Send(OK)]), says("confirmed", "GET /admin"));
+    assert_eq!(run("a=b", &[Send(OK), Recv(NEXT), Send(OK), Send(OK)]), says("suspicious", unseen));
+    assert_eq!(run("a=b", &[Send(OK), Recv(NEXT), Send(OK)]), [""; 0]);
+}
+
 /// Each hidden request is a span, also where one write answers several.
 #[test]
 fn spans_have_ids_of_their_own() {

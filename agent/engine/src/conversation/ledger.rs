@@ -113,10 +113,10 @@ impl Ledger {
             carrier.read(|reading| reading.request(place, node, turned));
         }
         if self.turned {
-            // Whoever has answered that, and waited, has left nothing behind that one could see; nor has who answers
+            // Whoever has answered that, and waited, has left nothing behind where nothing could be; nor has who answers
             // one by one what comes behind it.
             self.carriers.iter_mut().for_each(|carrier| carrier.turns += 1);
-            self.carriers.retain(|carrier| carrier.is_seen_inside() && carrier.turns <= MAX_TURNS);
+            self.carriers.retain(|carrier| !carrier.is_plain() && carrier.turns <= MAX_TURNS);
         }
         for carrier in self.carriers.iter_mut().filter(|carrier| carrier.content.is_unfinished()) {
             carrier.next = carrier.next.or(node);

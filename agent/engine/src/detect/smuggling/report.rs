@@ -76,6 +76,9 @@ pub fn extra_answer(carrier: &Carrier, ghost: Ghost, world: &mut World) -> Optio
         // No method at all.
         501 if !hidden.is_some_and(Hidden::is_in_capitals) => Confidence::Suspicious,
         _ if refused || write == (Write::FailedAgain { same: true }) => Confidence::Probable,
+        // A turn later, what was not seen is less likely to have been a request.
+        _ if !carrier.is_seen_inside() && carrier.turns > 0 => Confidence::Suspicious,
+        _ if !carrier.is_seen_inside() => Confidence::Probable,
         _ if unsure && sender == Sender::Unseen => Confidence::Probable,
         _ => Confidence::Confirmed,
     };
