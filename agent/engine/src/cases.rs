@@ -2,8 +2,9 @@
 //!
 //! A rule raises a [`Case`]. What it raises again about the same subject makes that case stronger and its
 //! evidence longer, not a second one: a moment is left for that before the finding leaves, and only a case
-//! that grew worse leaves once more. So do the other rules of its family, which is what stands before the dot in
-//! their names: one attack breaks several, and is one finding, led by the rule that says the worst.
+//! that grew worse leaves once more, or a bad one of which more is known that says much. So do the other rules of
+//! its family, which is what stands before the dot in their names: one attack breaks several, and is one finding, led
+//! by the rule that says the worst.
 
 use crate::{
     Time, Value,
@@ -24,6 +25,12 @@ const MAX_TEXT: usize = 1024;
 const QUIET_MS: u64 = 500;
 /// or so long after its first fact.
 const PATIENCE_MS: u64 = 2_000;
+/// A bad case of which more is known leaves again so long after it left first, each time twice as long,
+const AGAIN_MS: u64 = 5_000;
+/// and this at most.
+const AGAIN_AT_MOST_MS: u64 = 80_000;
+/// Facts of a case's beginning that stay, when later ones find no room in what has left before.
+const OPENING: usize = 6;
 /// A case is remembered so long after it left, so that it is not told again.
 const KEEP_MS: u64 = 60_000;
 
@@ -98,6 +105,10 @@ struct Known {
     /// When it leaves or, once it has left, is forgotten.
     due: Time,
     told: bool,
+    /// When it left last.
+    left: Option<Time>,
+    /// How long after that it may leave again.
+    again_ms: u64,
 }
 
 /// All cases.
@@ -123,7 +134,16 @@ impl Cases {
         let facts = std::mem::take(&mut case.facts);
         let Some(mut known) = self.take(key) else {
             let rules = BTreeSet::from([case.rule]);
-            let mut known = Known { case, rules, more: 0, times: 1, due: now.plus_ms(QUIET_MS), told: false };
+            let mut known = Known {
+                case,
+                rules,
+                more: 0,
+                times: 1,
+                due: now.plus_ms(QUIET_MS),
+                told: false,
+                left: None,
+                again_ms: AGAIN_MS,
+            };
             known.add(facts);
             self.families.insert(key.0);
             self.put(key, known);
@@ -134,11 +154,25 @@ impl Cases {
         };
         known.times += 1;
         let worse = known.merge(case, facts);
-        if worse || !known.told {
-            known.due = match known.told {
-                true => now.plus_ms(QUIET_MS),
-                false => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
+        if worse || known.left.is_none() {
+            known.due = match known.left {
+                Some(_) => now.plus_ms(QUIET_MS),
+                None => now.plus_ms(QUIET_MS).min(known.case.time.plus_ms(PATIENCE_MS)).max(now),
             };
+            known.told = false;
+        }
+        self.put(key, known);
+    }
+
+    /// What was raised last of a case says much, and `more` facts found no room: a bad one leaves again for that.
+    pub fn grew(&mut self, rule: &'static str, subject: Subject, (much, more): (bool, u64), now: Time) {
+        let key = (family(rule), subject);
+        let Some(mut known) = self.take(key) else { return };
+        known.more += more;
+        if let Some(left) = known.left.filter(|_| much && known.told && known.case.severity >= Severity::High)
+        {
+            known.due = left.plus_ms(known.again_ms).max(now.plus_ms(QUIET_MS));
+            known.again_ms = (2 * known.again_ms).min(AGAIN_AT_MOST_MS);
             known.told = false;
         }
         self.put(key, known);
@@ -238,7 +272,7 @@ impl Cases {
         let next = self.due.first().copied().filter(|(due, ..)| *due <= until);
         let (_, family, subject) = next?;
         let mut known = self.take((family, subject))?;
-        known.told = true;
+        (known.told, known.left) = (true, Some(now));
         known.due = now.plus_ms(KEEP_MS);
         let mut case = known.case.clone();
         if known.rules.len() > 1 {
@@ -299,6 +333,11 @@ impl Known {
             if facts.iter().any(|(_, known)| *known == text) {
                 continue;
             }
+            // What others know already.
+            if facts.len() >= MAX_EVIDENCE && self.left.is_some() {
+                facts.remove(OPENING);
+                self.more += 1;
+            }
             if facts.len() < MAX_EVIDENCE {
                 let place = facts.partition_point(|(earlier, _)| *earlier <= time);
                 facts.insert(place, (time, text));
@@ -350,6 +389,29 @@ mod tests {
         assert_eq!((told.severity, told.facts.len()), (Severity::Critical, 4));
         assert!(cases.pop_due(Time(u64::MAX), at(9600)).is_none(), "the end tells nothing twice");
         assert_eq!(cases.deadline(), None);
+    }
+
+    #[test]
+    fn a_bad_one_that_grows_leaves_again_ever_more_rarely() {
+        let left = |severity, much, until| {
+            let mut cases = Cases::default();
+            let mut left = Vec::new();
+            for ms in (0..until).step_by(100) {
+                cases.raise(case(severity, &format!("{ms}"), ms), at(ms));
+                cases.grew("test.rule", Subject::Other(1), (much, 0), at(ms));
+                while let Some((told, _)) = cases.pop_due(at(ms), at(ms)) {
+                    assert!(told.facts.len() <= MAX_EVIDENCE && told.facts[0].1 == "0", "{:?}", told.facts);
+                    assert!(
+                        ms < PATIENCE_MS + 500 || told.facts.iter().any(|(at, _)| *at > Time(ms * 900_000))
+                    );
+                    left.push(ms / 1000);
+                }
+            }
+            left
+        };
+        assert_eq!(left(Severity::High, true, 600_000), [2, 7, 17, 37, 77, 157, 237, 317, 397, 477, 557]);
+        assert_eq!(left(Severity::Medium, true, KEEP_MS), [2]);
+        assert_eq!(left(Severity::High, false, KEEP_MS), [2]);
     }
 
     #[test]

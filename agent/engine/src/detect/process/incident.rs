@@ -24,8 +24,8 @@ use std::{
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
-/// Most of an incident that say little: what launchers do, and how programs end.
-const MAX_NOTES: usize = 14;
+/// Most of an incident that say little: what was launched again, and how that ended.
+const MAX_NOTES: usize = 8;
 /// Rules that say little of what is usual for its service.
 const ASK_THE_BASELINE: &[&str] =
     &["process.in_request", "process.shell_in_request", "process.without_request"];
@@ -83,6 +83,8 @@ pub struct Program {
     pub ordered: bool,
     /// Whether that are commands on its standard input.
     pub typed_into: bool,
+    /// Whether it is the first of its kind in its incident, or a rule says much of it: how it ends is worth telling.
+    pub matters: bool,
     /// Whether it is what its server is there to run (RFC 3875).
     pub script: bool,
     /// A hash of its file.
@@ -169,6 +171,8 @@ pub struct Incident {
     facts: Vec<(Time, String)>,
     /// How many of all that was seen say little.
     notes: usize,
+    /// Whether they say much.
+    much: bool,
     /// Facts that found no room.
     pub left_out: u64,
     /// Programs, with the routes that they are for.
@@ -213,6 +217,7 @@ impl Incident {
             due: None,
             facts: Vec::new(),
             notes: 0,
+            much: false,
             left_out: 0,
             habits: BTreeSet::new(),
             habits_cut: false,
@@ -226,8 +231,13 @@ impl Incident {
         self.alive == 0 && self.due.is_none()
     }
 
-    /// Something was seen.
+    /// Something was seen that says much.
     pub fn add(&mut self, time: Time, fact: String) {
+        self.much = true;
+        self.keep(time, fact);
+    }
+
+    fn keep(&mut self, time: Time, fact: String) {
         if self.facts.len() < MAX_FACTS {
             self.facts.push((time, fact));
         } else {
@@ -239,18 +249,22 @@ impl Incident {
     pub fn note(&mut self, time: Time, fact: String) {
         if self.notes < MAX_NOTES {
             self.notes += 1;
-            self.add(time, fact);
+            self.keep(time, fact);
         } else {
             self.left_out += 1;
         }
     }
 
-    /// A program, with the route that it is for.
-    pub fn habits(&mut self, habit: (String, String, String)) {
-        if self.habits.len() < MAX_HABITS || self.habits.contains(&habit) {
-            self.habits.insert(habit);
+    /// A program, with the route that it is for. Whether it is the first such one.
+    pub fn habits(&mut self, habit: (String, String, String)) -> bool {
+        if self.habits.contains(&habit) {
+            return false;
+        }
+        if self.habits.len() < MAX_HABITS {
+            self.habits.insert(habit)
         } else {
             self.habits_cut = true;
+            false
         }
     }
 
@@ -360,10 +374,7 @@ pub fn tell(world: &mut World, id: u64) {
         return;
     }
     let (mut facts, said) = (std::mem::take(&mut incident.facts), std::mem::take(&mut incident.said));
-    match std::mem::take(&mut incident.left_out) {
-        0 => {}
-        more => facts.push((world.now, format!("{more} more things were seen than could be kept"))),
-    }
+    let grew = (std::mem::take(&mut incident.much), std::mem::take(&mut incident.left_out));
     if let Some(via) = incident.via.filter(|_| request.is_some()) {
         facts.push((incident.began, format!("pid {via}{TOLD}")));
     }
@@ -397,6 +408,7 @@ pub fn tell(world: &mut World, id: u64) {
         })
         .collect();
     world.raise(case);
+    world.cases.grew(lead, subject, grew, world.now);
     also.into_iter().for_each(|case| world.raise(case));
 }
 

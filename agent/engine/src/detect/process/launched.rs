@@ -184,9 +184,14 @@ impl Launched<'_> {
     }
 
     /// Whether it was launched at the will of whoever speaks to the server: what a program of the application runs by
-    /// itself, no request told it to; nor a timer that is older than the first request, unless that lets someone in.
+    /// itself, no request told it to; nor a timer that is older than the first request. What lets someone in does so
+    /// below either; only what a program of the application builds, it may run.
     pub fn is_near(&self, grade: Grade) -> bool {
-        self.below != Below::Deeper { ordered: false } && (!self.timer || grade == Grade::Enters)
+        let chosen = self.below == Below::Deeper { ordered: false };
+        match grade {
+            Grade::Enters => !chosen || !self.is_new(),
+            _ => !chosen && !self.timer,
+        }
     }
 
     /// Whether what only an intruder runs says that there is one.

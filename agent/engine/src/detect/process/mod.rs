@@ -248,6 +248,7 @@ pub fn executed(
         interprets: program.interprets(),
         ordered: program.is_free(),
         typed_into,
+        matters: false,
         // All that descends from a script has its environment.
         script: exec.flags & exec_flag::CGI != 0
             && !line.scripted
@@ -338,19 +339,21 @@ pub fn executed(
     let earlier = said.filter(|said| request != Some(*said));
     let earlier = earlier.and_then(|node| world.launches.requests.get(node)).map(requests::line);
     let habit = (route, image.file.clone(), shape(&image.args));
+    // That a server launches the same again and again says little; what comes of it may say much.
+    let again = matches!(when, When::Idle(_)) && world.launches.series.contains_key(&(reader, kind));
     let Some((line, incident)) = world.launches.line(op.pid) else { return };
-    line.program = Some(known);
+    let is_bad = |hit: &Hit| hit.severity >= crate::Severity::High && !again;
+    let matters = incident.habits(habit) && !again || hits.iter().any(is_bad);
+    line.program = Some(Known { matters, ..known });
     line.since_start = since_start && !free;
     line.accepted |= accepted && typed_into;
     incident.accepted &= accepted;
     incident.fed |= fed;
     incident.kind.get_or_insert(kind);
-    let is_bad = |hit: &Hit| hit.severity >= crate::Severity::High;
-    match hits.iter().any(is_bad) {
+    match matters {
         true => incident.add(op.time, fact),
         false => incident.note(op.time, fact),
     }
-    incident.habits(habit);
     let named = order.map(|(node, _)| node);
     if let Some(earlier) = earlier {
         incident.add(op.time, format!("an earlier request said so: {earlier}"));
@@ -409,7 +412,11 @@ pub fn exited(world: &mut World, exit: &Exit, op: Op) {
     if let Some(program) = &line.program {
         let (code, signal) = (exit.status >> 8 & 0xff, exit.status & 0x7f);
         let how = if signal == 0 { format!("exit code {code}") } else { format!("signal {signal}") };
-        incident.note(op.time, format!("pid {} `{}` ended with {how}", op.pid, program.line));
+        let fact = format!("pid {} `{}` ended with {how}", op.pid, program.line);
+        match program.matters {
+            true => incident.add(op.time, fact),
+            false => incident.note(op.time, fact),
+        }
     }
     world.launches.schedule(id, soon);
     world.launches.shells.exited(op.pid);
