@@ -296,7 +296,10 @@ fn one_request_that_turns_to_many() {
 
 #[test]
 fn who_gathers_from_many_that_answer_is_no_fan() {
-    for (asks, fires) in [(get("/health"), 0), ("\x16\x03\x01 hello".into(), 0), ("\n".into(), 1)] {
+    let redis = "*1\r\n$4\r\nPING\r\n";
+    for (asks, fires) in
+        [(get("/health"), 0), ("\x16\x03\x01 hello".into(), 0), (redis.into(), 0), ("\n".into(), 1)]
+    {
         let mut s = Scene::new();
         let inbound = s.accept(80);
         s.recv(S, inbound, Server, &get("/all"));
@@ -311,6 +314,21 @@ fn who_gathers_from_many_that_answer_is_no_fan() {
         s.send(S, inbound, Server, &answer(200, "done"));
         assert_eq!(findings(&mut s).len(), fires, "{asks:?}");
     }
+}
+
+#[test]
+fn a_pool_that_a_request_began_is_no_fan_when_it_ends() {
+    let mut s = Scene::new();
+    let inbound = s.accept(80);
+    s.recv(S, inbound, Server, &get("/first"));
+    let peers: Vec<_> = (9000..9012).map(|port| outbound(&mut s, S, port)).collect();
+    s.send(S, inbound, Server, &answer(200, "done"));
+    s.wait(1_000);
+    for peer in peers {
+        s.shut(S, peer, Client);
+        s.reset(peer, Client);
+    }
+    assert_eq!(findings(&mut s), [""; 0]);
 }
 
 #[test]

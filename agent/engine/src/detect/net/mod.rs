@@ -90,7 +90,7 @@ pub struct Outbound {
     known: bool,
     /// Whether the peer has said anything, or need not yet: a request is sent.
     heard: bool,
-    /// Whether a message was sent, or a TLS handshake begun.
+    /// Whether anything was asked: who only knocks, or waits for a banner, asks nothing.
     asked: bool,
     /// Whether the peer has said anything since.
     answered: bool,
@@ -142,8 +142,7 @@ impl Outbound {
     /// captured. `http` says whether they are a message.
     pub fn sent(&mut self, (place, len): (u64, u64), bytes: &[u8], http: bool, op: Op, world: &mut World) {
         self.heard |= http;
-        // RFC 8446, 5.1: a handshake, in a record of version 3.
-        self.asked |= http || self.sent == 0 && bytes.starts_with(&[22, 3]);
+        self.asked |= http || !bytes.trim_ascii().is_empty();
         // What moved unseen counts too.
         let before = self.place.unwrap_or(place);
         let skipped = u64::from((place as u32).wrapping_sub(before as u32));
@@ -171,6 +170,8 @@ impl Outbound {
     pub fn done(&mut self, world: &mut World) {
         if let Some(root) = self.root.filter(|_| std::mem::take(&mut self.probes) && !self.answered)
             && let Some(owner) = world.owner(self.pid)
+            // What a server keeps for other requests is a pool's.
+            && (owner != self.pid || world.graph.is_active(root))
         {
             fanout::probed(world, &self.peer, root, owner);
         }
