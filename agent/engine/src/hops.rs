@@ -13,6 +13,7 @@
 //! read at the other end makes a server of that.
 
 use crate::{
+    Time,
     cause::{Clue, Evidence},
     graph::NodeId,
 };
@@ -35,7 +36,13 @@ struct Work {
     on: u64,
     /// Whether anything was forked for it.
     forked: bool,
+    /// When it came.
+    at: Time,
 }
+
+/// What came so long ago for a request that was answered since was done, or dropped: a process that answers nobody says
+/// neither.
+const LATER_NS: u64 = 1_000_000_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -70,7 +77,7 @@ impl Hops {
 
     /// A process receives what was sent to a socket; whether that tells it anything. It knows already that it works on
     /// its `own` requests.
-    pub fn received(&mut self, pid: u32, on: u64, own: &[NodeId]) -> bool {
+    pub fn received(&mut self, pid: u32, on: u64, own: &[NodeId], at: Time) -> bool {
         let Some(mut sent) = self.sent.remove(&on) else { return false };
         let known = |evidence: &Evidence| nodes(evidence).any(|node| own.contains(&node));
         sent.retain(|evidence| !evidence.as_deref().is_some_and(known));
@@ -92,14 +99,15 @@ impl Hops {
             let again = |work: &Work| {
                 work.on == on && request(work.evidence.as_deref()) == request(evidence.as_deref())
             };
-            if works.back().is_some_and(again) {
+            if let Some(last) = works.back_mut().filter(|last| again(last)) {
+                last.at = at;
                 continue;
             }
             if works.len() >= MAX_WAITING {
                 self.forgotten += 1;
                 works.pop_front();
             }
-            works.push_back(Work { evidence, on, forked: false });
+            works.push_back(Work { evidence, on, forked: false, at });
         }
         true
     }
@@ -115,10 +123,15 @@ impl Hops {
         }
     }
 
-    /// What a process was told to work on last.
-    pub fn work(&self, pid: u32) -> Option<Evidence> {
+    /// What a process was told to work on last; `open` says whether a request is. One that was answered is worked on
+    /// for a moment still, by who has not begun.
+    pub fn work(&self, pid: u32, now: Time, open: impl Fn(&Evidence) -> bool) -> Option<Evidence> {
         let works = self.told.get(&pid)?;
         let last = works.back()?;
+        let begins = !last.forked && now.since(last.at) <= LATER_NS;
+        if !begins && !last.evidence.as_deref().is_some_and(open) {
+            return None;
+        }
         let mut evidence = last.evidence.as_deref()?.clone();
         let others = works.iter().filter(|work| !work.forked && work.evidence.is_some()).count();
         // Which of several it begins with is its own choice: then what they say decides.
@@ -166,8 +179,8 @@ mod tests {
         assert_eq!((hops.sent.len(), hops.forgotten), (1, MAX_KNOWN as u64));
         for pid in 0..MAX_KNOWN as u32 + 1 {
             hops.sent(1, None);
-            assert!(hops.received(pid, 1, &[]));
-            assert!(!hops.received(pid, 1, &[]), "once");
+            assert!(hops.received(pid, 1, &[], Time(0)));
+            assert!(!hops.received(pid, 1, &[], Time(0)), "once");
         }
         assert_eq!((hops.told.len(), hops.forgotten), (1, 2 * MAX_KNOWN as u64));
     }

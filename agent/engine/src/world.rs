@@ -144,7 +144,7 @@ impl World {
             if sock.peer != 0 && (serves || evidence.is_some()) {
                 self.hops.sent(sock.peer, evidence.map(Box::new));
             }
-        } else if !serves && self.hops.received(op.pid, sock.id, self.launches.requests_of(op.pid)) {
+        } else if !serves && self.hops.received(op.pid, sock.id, self.launches.requests_of(op.pid), op.time) {
             // Whether it belongs to the same server.
             self.ask(op.pid);
         }

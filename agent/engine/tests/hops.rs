@@ -119,6 +119,21 @@ fn it_works_on_the_last_one_it_was_told_of_until_it_answers() {
 }
 
 #[test]
+fn who_answers_nobody_does_not_work_for_its_last_request_for_ever() {
+    for (wait, first) in [(100, true), (5_000, false)] {
+        let (mut s, conn) = served(MASTER);
+        s.send(S, conn, Server, &answer(200, "ok"));
+        s.wait(wait);
+        launch(&mut s, 40, &["convert", "a"]);
+        s.wait(500);
+        launch(&mut s, 50, &["convert", "b"]);
+        let lines = s.finish();
+        let launches: Vec<_> = lines.iter().filter(|line| line.starts_with("INTERNAL")).collect();
+        assert_eq!(launches.len(), usize::from(first), "{wait}: {launches:?}");
+    }
+}
+
+#[test]
 fn of_two_at_once_what_they_say_decides() {
     let (mut s, conn) = served(MASTER);
     s.send(S, conn, Server, &answer(200, "ok"));

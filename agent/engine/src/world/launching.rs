@@ -68,7 +68,8 @@ impl World {
     /// The requests that a thread's process has open, or was told to work on.
     pub(super) fn works_on(&self, op: Op) -> Option<Evidence> {
         let own = self.causes.fork_evidence((op.pid, op.tid), op.time, &self.graph);
-        own.or_else(|| self.hops.work(op.pid).filter(|_| self.tasks.served(op.pid).is_none()))
+        let open = |evidence: &Evidence| self.goes_on(evidence, op.time);
+        own.or_else(|| self.hops.work(op.pid, op.time, open).filter(|_| self.tasks.served(op.pid).is_none()))
     }
 
     /// The process that serves requests which a process is, or was launched by; nothing for any other.
