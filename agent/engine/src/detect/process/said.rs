@@ -18,9 +18,9 @@ use twox_hash::XxHash3_64;
 /// when its head and the kept begin of its content are as long as they may be. No number of parameters hides another.
 const MAX_BYTES: usize = 128 * 1024;
 /// Most texts: so many, decoded to as little as there can be of them, take as much room.
-const MAX_TEXTS: usize = 8192;
-/// Requests of which that is kept: as many as a launch is compared with, and as many that have just ended.
-const MAX_RECENT: usize = 32;
+const MAX_TEXTS: usize = 16 * 1024;
+/// Requests of which that is kept: as many as a launch is compared with, open and ended.
+const MAX_RECENT: usize = 48;
 /// Longest one.
 const MAX_TEXT: usize = 8192;
 /// A value may be coded in so many ways, one within the other.
@@ -81,12 +81,19 @@ pub struct Said {
 impl Said {
     /// Of a request.
     pub fn of(exchange: &Exchange) -> Self {
-        let mut texts = Texts { said: Self::default(), known: FxHashSet::default() };
+        let mut texts = Texts::default();
         if let Start::Request { target, .. } = exchange.request.start() {
             texts.target(target);
         }
         texts.fields(&exchange.request);
         messages(exchange).for_each(|message| texts.content(message));
+        // What is least likely to be an order finds no room first.
+        for (place, name) in std::mem::take(&mut texts.names) {
+            texts.value(place, &name, 1);
+        }
+        for (place, text) in std::mem::take(&mut texts.plain) {
+            texts.turned(place, &text);
+        }
         texts.said
     }
 
@@ -121,10 +128,15 @@ impl Recent {
     }
 }
 
+#[derive(Default)]
 struct Texts {
     said: Said,
     /// Hashes of the texts: what stands in one place a thousand times is one.
     known: FxHashSet<u64>,
+    /// Names, which are looked at behind all values.
+    names: Vec<(Place, Vec<u8>)>,
+    /// Values as they stand, which are turned when all is known.
+    plain: Vec<(Place, String)>,
 }
 
 impl Texts {
@@ -194,10 +206,11 @@ impl Texts {
         for (n, pair) in pieces {
             match pair.iter().position(|b| *b == b'=') {
                 Some(at) => {
-                    self.value(Place::Name, &pair[..at], 1);
+                    self.names.push((Place::Name, pair[..at].to_vec()));
                     self.value(place, &pair[at + 1..], 0);
                 }
-                None => self.value(if n == 0 { Place::Name } else { place }, pair, 1),
+                None if n == 0 => self.names.push((Place::Name, pair.to_vec())),
+                None => self.value(place, pair, 1),
             }
         }
         // A value may have a `;` or a `&` of its own.
@@ -228,7 +241,7 @@ impl Texts {
             return;
         }
         if depth == 0 && !place.names() {
-            self.turned(place, &text);
+            self.plain.push((place, text.clone().into_owned()));
         }
         if text.contains('&') && text.contains(';') {
             let decoded = entities(&text);
@@ -381,6 +394,20 @@ pub mod tests {
             recent.of(NodeId::nth(n), &exchange(request, b""));
         }
         assert!(recent.known.len() <= MAX_RECENT);
+    }
+
+    #[test]
+    fn no_number_of_other_values_hides_one() {
+        let short = |begin: u32| move |n: u32| format!("{:x}", begin + n);
+        let target: String = (0..1200).map(short(0x1000)).map(|value| format!("&p={value}")).collect();
+        let content: String = (0..1600).map(short(0x2000)).map(|value| format!("{value}=&")).collect();
+        let content = content[..8192 - 13].to_owned() + "&c=id%3B%20ls";
+        assert_eq!(says(&format!("/a?{target}"), "", content.as_bytes(), "id; ls"), Some(Place::Content));
+        let many: String =
+            (0..8192 / 3).map(|n| format!("&{}", char::from_u32(0x4e00 + n).unwrap_or('x'))).collect();
+        assert_eq!(says(&format!("/a?{many}=&c=id%3B%20ls"), "", b"", "id; ls"), Some(Place::Query));
+        let many: String = (0..3000).map(short(0x1000)).map(|value| format!("&p={value}")).collect();
+        assert_eq!(says(&format!("/a?{many}"), "", b"c=id%3B%20ls", "id; ls"), Some(Place::Content));
     }
 
     #[test]
