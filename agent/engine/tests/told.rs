@@ -148,6 +148,30 @@ fn what_a_request_left_for_later_is_its_order() {
 }
 
 #[test]
+fn what_a_field_or_a_path_left_for_later_is_an_order_too() {
+    for request in [
+        "GET / HTTP/1.1\r\nHost: h\r\nX-Job: make -C /srv\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nCookie: j=make -C /srv\r\n\r\n",
+        "GET /make%20-C%20%2Fsrv HTTP/1.1\r\nHost: h\r\n\r\n",
+    ] {
+        let (mut s, conn) = server(false);
+        s.recv(S, conn, Server, request);
+        s.send(S, conn, Server, &answer(200, "ok"));
+        for _ in 0..20 {
+            s.recv(S, conn, Server, &get("/other?q=1"));
+            s.send(S, conn, Server, &answer(200, "ok"));
+        }
+        s.wait(2_000);
+        s.fork(S, 40);
+        s.exec(Thread(40, 40), &["sh", "-c", "make -C /srv"]);
+        s.exit(40, 0);
+        s.wait(4_000);
+        let told: Vec<_> = s.found().iter().map(|finding| finding.rule).collect();
+        assert_eq!(told, ["process.command_from_request"], "{request}");
+    }
+}
+
+#[test]
 fn a_timer_is_older_than_the_first_request() {
     let told = |late: bool| {
         let mut s = Scene::new();

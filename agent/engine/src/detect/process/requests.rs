@@ -16,8 +16,9 @@ use std::collections::VecDeque;
 const MAX_REQUESTS: usize = 1024;
 /// Most bytes of them; past it only their begin is kept.
 const MAX_BYTES: usize = 8 << 20;
-/// Requests of one server, all its workers, that have ended, and may have said what it launches later: the latest. What a request leaves
-/// for later is mostly done in moments; who is so busy that it is not was told by many.
+/// Requests of one server, all its workers, that have ended, and may have said what it launches later: the latest with
+/// parameters or a content, and as many others. What a request leaves for later is mostly done in moments; who is so busy
+/// that it is not was told by many.
 const MAX_ENDED: usize = 16;
 /// Most servers of which they are kept; past it all are forgotten.
 const MAX_SERVERS: usize = 1024;
@@ -45,6 +46,8 @@ pub struct Requests {
 #[derive(Debug, Default)]
 struct Ended {
     latest: VecDeque<NodeId>,
+    /// Those that have neither parameters nor a content, and can say something in fields only, or in their path.
+    plain: VecDeque<NodeId>,
     /// The most room that one had of those before.
     room: usize,
 }
@@ -133,18 +136,19 @@ impl Requests {
 
     /// A request that a server has read ended.
     pub fn ended(&mut self, server: u64, node: NodeId, exchange: &Exchange) {
-        if !exchange.target().contains(&b'?') && exchange.content.is_empty() {
-            return;
-        }
+        let plain = !exchange.target().contains(&b'?') && exchange.content.is_empty();
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
             self.dropped += self.ended.len() as u64;
             self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|server| self.gone(server));
         }
         let ended = self.servers.entry(server).or_default();
-        ended.latest.push_back(node);
-        let oldest = if ended.latest.len() > MAX_ENDED { ended.latest.pop_front() } else { None };
+        let kept = if plain { &mut ended.plain } else { &mut ended.latest };
+        kept.push_back(node);
+        let oldest = if kept.len() > MAX_ENDED { kept.pop_front() } else { None };
         self.ended.insert(node, None);
-        if let Some(Body::Exchange(exchange)) = oldest.and_then(|oldest| self.drop_ended(oldest))
+        if plain {
+            oldest.into_iter().for_each(|oldest| drop(self.drop_ended(oldest)));
+        } else if let Some(Body::Exchange(exchange)) = oldest.and_then(|oldest| self.drop_ended(oldest))
             && let Some(ended) = self.servers.get_mut(&server)
         {
             ended.room = ended.room.max(room(&exchange));
@@ -162,7 +166,7 @@ impl Requests {
     /// What a server read is forgotten.
     fn gone(&mut self, server: u64) {
         let ended = self.servers.remove(&server).unwrap_or_default();
-        ended.latest.into_iter().for_each(|node| drop(self.drop_ended(node)));
+        ended.latest.into_iter().chain(ended.plain).for_each(|node| drop(self.drop_ended(node)));
     }
 
     fn drop_ended(&mut self, node: NodeId) -> Option<Body> {
@@ -171,15 +175,18 @@ impl Requests {
         Some(body)
     }
 
-    /// Requests that ended and may have said something, the latest first.
+    /// Requests that ended and may have said something, the latest first; behind all those that have parameters or a
+    /// content the others.
     pub fn latest(&self, server: u64) -> impl Iterator<Item = NodeId> {
-        self.servers.get(&server).into_iter().flat_map(|ended| ended.latest.iter().rev().copied())
+        let ended = self.servers.get(&server).into_iter();
+        ended.flat_map(|ended| ended.latest.iter().rev().chain(ended.plain.iter().rev()).copied())
     }
 
     /// The most room that a request had which has ended.
     pub fn room(&self, server: u64, graph: &Graph) -> usize {
-        let before = self.servers.get(&server).map_or(0, |ended| ended.room);
-        self.latest(server).filter_map(|node| self.find(node, graph)).map(room).fold(before, usize::max)
+        let Some(ended) = self.servers.get(&server) else { return 0 };
+        let (before, all) = (ended.room, ended.latest.iter().chain(&ended.plain).copied());
+        all.filter_map(|node| self.find(node, graph)).map(room).fold(before, usize::max)
     }
 
     /// A request, wherever it is.
