@@ -4,16 +4,30 @@
 //! or as the program itself it is an order, whoever meant to take it.
 
 use super::{
-    program::{Kind, Program, Told},
+    names::{AROUND, STATE},
+    program::{Kind, Program, Told, is_dropped},
     said::{Place, Said},
     sealed::Sealed,
     shell::Script,
-    standing::{MIN_TEXT, is_command_in, is_listed_in, is_quoted_in, is_typed, is_word_in, stands_in},
+    standing::{
+        MIN_TEXT, is_command_in, is_listed_in, is_quoted_in, is_typed, is_word_in, may_be_command_in,
+        stands_in,
+    },
 };
 use crate::launch::Image;
 use memchr::memmem::Finder;
-use std::{cell::OnceCell, cmp::Reverse};
+use std::{
+    cell::{Cell, OnceCell},
+    cmp::Reverse,
+};
 
+/// Most words of a command line that are looked for one by one, places of one text in it that are looked at, and bytes of
+/// the texts of one request that are read as a shell reads them: what a launch costs is bounded, whatever strangers say.
+const MAX_WORDS: usize = 64;
+const MAX_PLACES: usize = 64;
+const MAX_PARSED: usize = 32 * 1024;
+/// Where a system has its programs, rather than an application its own (FHS 3.0, 3.4, 3.16, 4.4 and 4.10).
+const SYSTEM: &[&str] = &["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"];
 /// Fewest bytes of a command that may have been cut, less than are kept of arguments.
 const MIN_CUT: usize = 1024;
 /// What a text of a request says for being the cause of what it names, in bits: some for where it stands, some
@@ -74,6 +88,10 @@ struct Ordered<'a> {
     /// The text that it runs, as it is looked for, and whether that is more than a word.
     text: Option<(Finder<'a>, &'a str, bool)>,
     script: OnceCell<Script>,
+    /// Its arguments in one line.
+    line: OnceCell<String>,
+    /// Bytes of texts that were read as a shell reads them.
+    parsed: Cell<usize>,
     best: Option<Order>,
     /// Which of its words are values of the request, a bit for each of the first.
     words: u32,
@@ -87,7 +105,8 @@ impl<'a> Ordered<'a> {
             let elaborate = text.contains(|c: char| c.is_whitespace() || ";|&$`<>(){}".contains(c));
             (Finder::new(text.as_bytes()), text, elaborate)
         });
-        Self { image, program, len, text, script: OnceCell::new(), best: None, words: 0 }
+        let (script, line, parsed) = (OnceCell::new(), OnceCell::new(), Cell::new(0));
+        Self { image, program, len, text, script, line, parsed, best: None, words: 0 }
     }
 
     /// Of several that say the same the shortest: least is around it. A name says less than any order.
@@ -162,7 +181,8 @@ impl<'a> Ordered<'a> {
         }
         // A request names a route whatever that does: `/convert` runs `convert`.
         if said == text {
-            return Some(if !place.names() || elaborate { Part::Whole } else { Part::Name });
+            let chosen = place.names() || is_choice(text, None);
+            return Some(if elaborate || !chosen { Part::Whole } else { Part::Name });
         }
         // One that was cut is as much of it as the kernel side keeps.
         if text.len() >= MIN_CUT && said.starts_with(text) {
@@ -175,7 +195,8 @@ impl<'a> Ordered<'a> {
         if !matches!(self.program.kind, Kind::Shell(_)) {
             return None;
         }
-        let mut places = text.match_indices(said).map(|(at, _)| at..at + said.len()).peekable();
+        let places = text.match_indices(said).take(MAX_PLACES);
+        let mut places = places.map(|(at, _)| at..at + said.len()).peekable();
         places.peek()?;
         let script = self.script.get_or_init(|| Script::of(text));
         places.find_map(|within| {
@@ -189,7 +210,7 @@ impl<'a> Ordered<'a> {
                 (true, _) => Some(Part::Joint),
                 (_, true) => {
                     let alone = script.commands.len() == 1 && place != Place::Field;
-                    Some(command().map_or(Part::Program, |command| named(said, &command.words, alone)))
+                    Some(command().map_or(Part::Program, |command| named(said, &command.words, alone, None)))
                 }
                 _ => None,
             }
@@ -213,15 +234,24 @@ impl<'a> Ordered<'a> {
         if is_it {
             let part = match self.program.interprets() {
                 true => Part::Program,
-                false => named(said, args, place != Place::Field),
+                false => named(said, args, place != Place::Field, Some(&self.image.file)),
             };
             return (!place.names()).then_some(part);
         }
-        if said.starts_with('-') && is_word_in(&args.join(" "), said) {
+        if said.starts_with('-') && is_word_in(self.line.get_or_init(|| args.join(" ")), said) {
             return Some(Part::Within);
         }
-        if args.len() > 1 && is_listed_in(args, said) || is_command_in(self.program.name, args, said) {
+        if args.len() > MAX_WORDS {
+            return None;
+        }
+        if args.len() > 1 && is_listed_in(args, said) {
             return Some(Part::Within);
+        }
+        if self.parsed.get() < MAX_PARSED && may_be_command_in(self.program.name, args, said) {
+            self.parsed.set(self.parsed.get() + said.len());
+            if is_command_in(args, said) {
+                return Some(Part::Within);
+            }
         }
         // `['ls', '-la']` in a template or a piece of code.
         let quoted = |arg: &String| arg.len() >= MIN_TEXT && is_quoted_in(arg, said);
@@ -231,13 +261,25 @@ impl<'a> Ordered<'a> {
     }
 }
 
+/// Whether a word chooses among the application's programs, rather than to bring a command: it is neither a place in the
+/// file system nor what one types at a prompt, and no program of the system's has that name, as far as its `file` is
+/// known. Of what a shell is told, the shell's own launch shows that.
+fn is_choice(said: &str, file: Option<&str>) -> bool {
+    let systems = |file: &str| SYSTEM.iter().any(|folder| file.strip_prefix(folder) == Some(said));
+    let typed = is_typed(said, &[]) || AROUND.contains(&said) || STATE.contains(&said);
+    !typed
+        && !said.contains(|c: char| c == '/' || c.is_whitespace())
+        && file.is_none_or(|file| !systems(file) && !is_dropped(file))
+}
+
 /// What a text says that is the program of a command with these words. `?tool=convert` chooses among the programs of
 /// an application, which gives it arguments; all of a command, or a place in the file system, is chosen by nobody else.
 /// Fields of every request have such names, too (`Accept-Encoding: gzip`);
-/// `alone` says that no other command stands beside it, and that it is none of these.
-fn named(said: &str, words: &[String], alone: bool) -> Part {
+/// `alone` says that no other command stands beside it, and that it is none of these; `file` is what it turned out to be.
+fn named(said: &str, words: &[String], alone: bool, file: Option<&str>) -> Part {
     let args = words.get(1..).unwrap_or_default();
     match said {
+        _ if args.is_empty() && is_choice(said, file) => Part::Name,
         _ if args.is_empty() && alone => Part::Whole,
         _ if said.contains(|c: char| c == '/' || c.is_whitespace()) => Part::Program,
         _ => Part::Name,
@@ -341,6 +383,44 @@ pub mod tests {
         ];
         for (args, place, text) in cases {
             assert_eq!(order(&[(*place, text)], &scene(args).image), None, "{args:?} {text}");
+        }
+    }
+
+    #[test]
+    fn who_brings_a_command_names_what_the_system_has() {
+        let cases = [
+            ("/opt/app/reindex", "reindex", Part::Name),
+            ("/usr/local/bin/reindex", "reindex", Part::Name),
+            ("/usr/bin/reindex", "reindex", Part::Whole),
+            ("/opt/busybox/ls", "ls", Part::Whole),
+            ("/opt/app/reindex", "/opt/app/reindex", Part::Whole),
+            ("/tmp/reindex", "reindex", Part::Whole),
+        ];
+        for (file, said, part) in cases {
+            let mut image = scene(&[said]).image;
+            image.file = file.into();
+            let found = order(&[(Place::Query, said)], &image).map(|order| order.part);
+            assert_eq!(found, Some(part), "{file} {said}");
+        }
+        for (text, part) in [("reindex", Part::Name), ("uptime", Part::Whole), ("reindex -a", Part::Whole)] {
+            let found = order(&[(Place::Query, text)], &scene(&["sh", "-c", text]).image);
+            assert_eq!(found.map(|order| order.part), Some(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_launch_costs_is_bounded() {
+        let words: Vec<String> = (0..2000).map(|n| format!("'w{n}'")).collect();
+        let all = words.join("|");
+        let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+        let text = "a;".repeat(2000);
+        let image = scene(&["sh", "-c", &text]).image;
+        args.insert(0, "x");
+        let many = scene(&args).image;
+        for n in 0..2000 {
+            let said = [all.as_str(), &text[..n + 2]].map(|said| (Place::Content, said));
+            order(&said, &image);
+            assert_eq!(order(&said, &many).map(|order| order.part), None);
         }
     }
 

@@ -53,10 +53,10 @@ pub fn stands_in(command: &str, text: &str) -> bool {
     }) || text.starts_with('-') && is_word_in(command, text)
 }
 
-/// Whether words are one simple command of a text that a shell would read as more than that: `|ps aux` and `ps aux|`, which
+/// Whether words may be one simple command of a text that a shell would read as more than that: `|ps aux` and `ps aux|`, which
 /// Perl's and Ruby's `open` take for a command, `df -h; ps`, which a script evaluates. In the middle of a text only what
 /// one types is a command: others stand in prose, too.
-pub fn is_command_in(name: &str, words: &[String], text: &str) -> bool {
+pub fn may_be_command_in(name: &str, words: &[String], text: &str) -> bool {
     const MAX_LINE: usize = 1024;
     const JOINTS: &[char] = &['|', ';', '&', '`', '$'];
     let args = words.get(1..).unwrap_or_default();
@@ -64,9 +64,12 @@ pub fn is_command_in(name: &str, words: &[String], text: &str) -> bool {
         && text.contains(JOINTS)
         && words.iter().all(|word| text.contains(word.as_str()));
     let typed = || is_typed(name, args) || AROUND.contains(&name) || STATE.contains(&name);
-    may_be
-        && (text.starts_with(JOINTS) || text.ends_with(JOINTS) || typed())
-        && Script::of(text).commands.iter().any(|command| command.words == words)
+    may_be && (text.starts_with(JOINTS) || text.ends_with(JOINTS) || typed())
+}
+
+/// Whether they are, as a shell reads it.
+pub fn is_command_in(words: &[String], text: &str) -> bool {
+    Script::of(text).commands.iter().any(|command| command.words == words)
 }
 
 /// Whether words stand in a text as a list: one behind the other in brackets, with commas between them, in quotes or
