@@ -10,8 +10,9 @@ const MAX_VALUES: usize = 32;
 const LENGTHS: std::ops::RangeInclusive<usize> = 4..=1024;
 /// Longest key: those that web shells have.
 const MAX_KEY: usize = 16;
-/// Fewest bytes that must fit beyond the key: one in 65,536 values of this length fits by chance.
-const MIN_PROOF: usize = 2;
+/// Fewest bytes that must fit beyond the key: of thousands of values of the same length that are held against each
+/// launch, none does by chance (2^-32).
+const MIN_PROOF: usize = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ fn is_sealed(value: &[u8], command: &[u8]) -> bool {
     if value.len() != len || !LENGTHS.contains(&len) {
         return false;
     }
-    let longest = MAX_KEY.min(len - MIN_PROOF).min(len * 3 / 4);
+    let longest = MAX_KEY.min(len.saturating_sub(MIN_PROOF));
     (1..=longest).any(|period| (period..len).all(|n| key(n) == key(n - period)))
 }
 
@@ -64,7 +65,8 @@ mod tests {
         };
         let cases: &[(&str, &[u8], &str, bool)] = &[
             ("ps aux", b"\x9a", "ps aux", true),
-            ("ps aux", b"k3y!", "ps aux", true),
+            ("ps aux", b"k3", "ps aux", true),
+            ("ps aux", b"k3y", "ps aux", false),
             ("df -h; ps", b"k3y!", "df -h; ps", true),
             ("cat /srv/config.php | head", b"e45e329feb5d925b", "cat /srv/config.php | head", true),
             ("ps aux", b"k3y!", "ps -ef", false),
