@@ -315,6 +315,8 @@ impl Tasks {
     pub fn unreadable(&mut self, pid: u32, multiplexed: bool) {
         if self.unreadable.len() < MAX_UNREADABLE || self.unreadable.contains_key(&pid) {
             *self.unreadable.entry(pid).or_default() |= multiplexed;
+        } else {
+            self.forgotten += 1;
         }
     }
 

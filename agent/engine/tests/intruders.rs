@@ -4,6 +4,7 @@ mod scene;
 
 use scene::{Client, Conn, Scene, Server, Thread, answer, get};
 use tracer_common::Exec;
+use tracer_engine::{Input, Time, Usual};
 
 const S: Thread = Thread(20, 20);
 const SHELL: Thread = Thread(40, 40);
@@ -121,4 +122,36 @@ fn who_goes_on_is_told_of_again() {
     }
     let ids: Vec<_> = s.found().iter().map(|finding| (finding.rule, finding.span)).collect();
     assert!(ids.windows(2).all(|two| two[0] == two[1]), "the same finding: {ids:?}");
+}
+
+#[test]
+fn what_lets_someone_in_is_usual_nowhere() {
+    let launches = [
+        ("/srv/convert", "convert -v", 0, "none"),
+        ("/srv/convert", "convert -v", u32::MAX, "high"),
+        ("/usr/bin/nc", "nc -l", 0, "high"),
+        ("/usr/bin/id", "id", 0, "none"),
+    ];
+    for (file, line, written, severity) in launches {
+        let mut s = Scene::new();
+        s.exec(S, &["shop"]);
+        let habit = format!("launch GET /x | {file} | {line}").parse().expect("a habit");
+        let service = "shop".to_owned();
+        let usual = Usual { service, learned: true, requests: 1, habits: vec![habit], ..Usual::default() };
+        s.engine.handle(Input::Baseline(usual), Time(0));
+        let conn = s.accept(80);
+        s.recv(S, conn, Server, &get("/x?go=1"));
+        s.fork(S, 40);
+        s.exec_as(
+            Exec { image_written: written, ..Exec::default() },
+            SHELL,
+            file,
+            &line.split(' ').collect::<Vec<_>>(),
+        );
+        s.exit(40, 0);
+        s.send(S, conn, Server, &answer(200, "ok"));
+        let (rules, _) = told(&mut s);
+        let worst = rules.iter().find(|rule| rule.starts_with("process.")).map_or("none", |rule| rule);
+        assert!(worst.ends_with(severity), "{line} {written}: {rules:?}");
+    }
 }

@@ -24,6 +24,8 @@ use std::{
 
 /// Most facts that wait to be told, and most of them that are told at once: those of a dozen programs.
 const MAX_FACTS: usize = 48;
+/// Most bytes of them: as much as all of a finding's evidence holds, in each of some thousand incidents.
+const MAX_FACT_BYTES: usize = 12 << 10;
 /// Most of an incident that say little: what was launched again, and how that ended.
 const MAX_NOTES: usize = 8;
 /// Rules that say little of what is usual for its service.
@@ -155,6 +157,8 @@ pub struct Incident {
     pub alive: u32,
     /// Whether people have said of all that was launched in it that it is normal.
     pub accepted: bool,
+    /// Whether anything in it lets someone in, which is usual nowhere.
+    pub enters: bool,
     /// Whether a shell in it takes its commands from a pipe.
     pub fed: bool,
     /// What a program in it connected to last.
@@ -209,6 +213,7 @@ impl Incident {
             kind: None,
             alive: 0,
             accepted: true,
+            enters: false,
             fed: false,
             connected: None,
             worst: None,
@@ -238,7 +243,8 @@ impl Incident {
     }
 
     fn keep(&mut self, time: Time, fact: String) {
-        if self.facts.len() < MAX_FACTS {
+        let held: usize = self.facts.iter().map(|(_, fact)| fact.len()).sum();
+        if self.facts.len() < MAX_FACTS && held + fact.len() <= MAX_FACT_BYTES {
             self.facts.push((time, fact));
         } else {
             self.left_out += 1;
@@ -344,7 +350,7 @@ pub fn tell(world: &mut World, id: u64) {
         (incident.habits.clone(), incident.reader, incident.candidates.clone());
     let (began, all) = (incident.began, !incident.habits_cut && !incident.habits.is_empty());
     let asks = |hit: &Hit| ASK_THE_BASELINE.contains(&hit.rule);
-    let asks = incident.said.values().all(asks) && asks(&worst.hit);
+    let asks = incident.said.values().all(asks) && asks(&worst.hit) && !incident.enters;
     let service = world.service(reader);
     let of_route = |(fallback, file, shape): (String, String, String)| {
         let route = request.map_or(fallback, |node| world.launches.requests.route(node));

@@ -141,14 +141,19 @@ impl Launches {
         room
     }
 
+    /// The oldest incident, when another one would find no room.
+    pub(super) fn overflows(&self) -> Option<u64> {
+        let full = self.incidents.len() >= MAX_INCIDENTS;
+        self.incidents.first_key_value().map(|(oldest, _)| *oldest).filter(|_| full)
+    }
+
+    /// An incident is forgotten for want of room. What is known of its processes goes when they end.
+    pub(super) fn close(&mut self, id: u64) {
+        self.forgotten += u64::from(self.incidents.remove(&id).is_some());
+    }
+
     /// An incident begins.
     pub(super) fn open(&mut self, incident: Incident) -> u64 {
-        if self.incidents.len() >= MAX_INCIDENTS
-            && let Some((oldest, _)) = self.incidents.pop_first()
-        {
-            self.forgotten += 1;
-            self.lines.retain(|_, line| line.incident != oldest);
-        }
         self.next += 1;
         self.incidents.insert(self.next, incident);
         self.next
@@ -237,6 +242,7 @@ impl Launches {
         for pair in program.args.windows(2).filter(|pair| pair[0] == "-o") {
             if self.made.len() >= MAX_MADE {
                 self.made.pop_front();
+                self.dropped += 1;
             }
             self.made.push_back((server, file_hash(&pair[1])));
         }

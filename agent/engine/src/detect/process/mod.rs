@@ -133,6 +133,11 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
         && !reads
         && world.tasks.stamp(op.pid).is_some()
         && world.launches.is_older(op.tid);
+    // What is known of the oldest one is told before it goes.
+    if let Some(oldest) = world.launches.overflows() {
+        incident::tell(world, oldest);
+        world.launches.close(oldest);
+    }
     let session = match (origin, &candidates[..]) {
         (Origin::Idle(_), [session]) => Some(*session),
         _ => None,
@@ -311,6 +316,7 @@ pub fn executed(
     };
     let mut hits: Vec<Hit> = RULES.iter().filter_map(|rule| rule(&launched)).collect();
     let fed = typed_into && launched.is_fed();
+    let enters = launched.enters();
     world.launches.makes(reader, &launched.program);
     if fed {
         hits.extend(network::pumped(world, reader, id, &text, op));
@@ -349,6 +355,7 @@ pub fn executed(
     line.accepted |= accepted && typed_into;
     incident.accepted &= accepted;
     incident.fed |= fed;
+    incident.enters |= enters;
     incident.kind.get_or_insert(kind);
     match matters {
         true => incident.add(op.time, fact),
