@@ -109,6 +109,8 @@ struct Known {
     left: Option<Time>,
     /// How long after that it may leave again.
     again_ms: u64,
+    /// How bad and how sure it was before records were lost that may explain it.
+    undoubted: Option<(Severity, Confidence)>,
 }
 
 /// All cases.
@@ -143,6 +145,7 @@ impl Cases {
                 told: false,
                 left: None,
                 again_ms: AGAIN_MS,
+                undoubted: None,
             };
             known.add(facts);
             self.families.insert(key.0);
@@ -198,13 +201,39 @@ impl Cases {
         let of_rule = |known: &Known| !known.told && known.case.rule == rule;
         let keys: Vec<_> =
             self.known.iter().filter(|(_, known)| of_rule(known)).map(|(key, _)| *key).collect();
-        for key in keys {
-            let Some(mut known) = self.take(key) else { continue };
-            known.case.confidence = Confidence::Suspicious;
-            let text = format!("{lost} records were lost meanwhile: they may explain it");
-            known.add(vec![(known.case.time, text)]);
-            self.put(key, known);
+        for (_, subject) in keys {
+            self.doubt_one(rule, subject, lost);
         }
+    }
+
+    /// The same of one case.
+    pub fn doubt_one(&mut self, rule: &'static str, subject: Subject, lost: u64) {
+        let key = (family(rule), subject);
+        let Some(mut known) = self.take(key) else { return };
+        let was = (known.case.severity, known.case.confidence);
+        known.undoubted = known.undoubted.max(Some(was));
+        (known.case.severity, known.case.confidence) = (was.0.min(Severity::Medium), Confidence::Suspicious);
+        let records = if lost == 1 { "a record was" } else { &format!("{lost} records were") };
+        known.add(vec![(known.case.time, format!("{records} lost meanwhile, which may explain it"))]);
+        self.put(key, known);
+    }
+
+    /// What was lost does not explain this case: it is as bad and as sure as it was.
+    pub fn assure(&mut self, rule: &'static str, subject: Subject, fact: (Time, &str), now: Time) {
+        let key = (family(rule), subject);
+        if self.known.get(&key).is_none_or(|known| known.undoubted.is_none()) {
+            return;
+        }
+        let Some(mut known) = self.take(key) else { return };
+        if let Some((severity, confidence)) = known.undoubted.take() {
+            known.case.severity = known.case.severity.max(severity);
+            known.case.confidence = known.case.confidence.max(confidence);
+        }
+        known.add(vec![(fact.0, fact.1.to_owned())]);
+        if std::mem::take(&mut known.told) {
+            known.due = now.plus_ms(QUIET_MS);
+        }
+        self.put(key, known);
     }
 
     /// A further fact of a case that has not left yet; of none other.

@@ -243,6 +243,7 @@ impl Conversation {
         if !joined {
             return;
         }
+        self.assure(direction, moved, op, world);
         if self.role(direction) == Role::Request {
             self.ledger.moved(offset, moved);
         }

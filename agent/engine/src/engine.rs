@@ -67,6 +67,7 @@ impl Engine {
             Input::Lost(lost) => {
                 let all = lost.iter().fold(0u64, |all, lost| all.saturating_add(*lost));
                 if all > 0 {
+                    self.world.lost_at = self.world.now;
                     self.world.cases.doubt(smuggling::SMUGGLING, all);
                 }
                 for (total, lost) in self.world.stats.lost_by_cause.iter_mut().zip(lost) {

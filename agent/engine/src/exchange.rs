@@ -173,7 +173,7 @@ pub struct Exchange {
     /// The one whose content it is in another reading of that.
     pub contested: Option<Contested>,
     /// What it means that its answer, which the back end gave, is not delivered.
-    pub undelivered: Option<Box<Case>>,
+    pub undelivered: Option<Box<(Case, u64)>>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
     pub hidden: Vec<Box<[u8]>>,
     /// The case that its framing was told in.

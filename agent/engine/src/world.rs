@@ -45,6 +45,8 @@ pub struct World {
     pub began: Time,
     /// Latest time that was told.
     pub now: Time,
+    /// When it was last told that records were lost.
+    pub lost_at: Time,
     /// Exchanges and launches.
     pub graph: Graph,
     /// Who caused what.
@@ -95,6 +97,7 @@ impl World {
             config,
             began: Time::default(),
             now: Time::default(),
+            lost_at: Time::default(),
             graph: Graph::default(),
             causes: Causes::default(),
             tasks: Tasks::default(),

@@ -137,3 +137,54 @@ fn spans_have_ids_of_their_own() {
     let ids: std::collections::BTreeSet<_> = s.spans().iter().map(|span| span.span_id.0).collect();
     assert_eq!(ids.len(), 4);
 }
+
+/// What was lost, and where, says how far a verdict goes; the next turn, when all joins on, that it was nothing.
+#[test]
+fn what_was_lost_lowers_a_verdict_until_the_next_clean_turn() {
+    let run = |ops: &[&str], lost_after: usize| {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        for (n, op) in ops.iter().enumerate() {
+            match op.starts_with("HTTP") {
+                true => s.send(S, conn, Server, op),
+                false => s.recv(S, conn, Server, op),
+            }
+            if n + 1 == lost_after {
+                s.lost(3);
+            }
+        }
+        s.wait(5_000);
+        s.findings()
+    };
+    let says = |sure: &str| {
+        format!("http.request_smuggling {sure}: POST /a carried GET /admin, which was answered 200")
+    };
+    let next = get("/next");
+    for lost_after in 1..=3 {
+        assert_eq!(run(&[CL0, OK, OK], lost_after), [says("suspicious")], "{lost_after}");
+        let told = run(&[CL0, OK, OK, &next, OK], lost_after);
+        assert_eq!(told, [says("confirmed")], "{lost_after}");
+    }
+    assert_eq!(run(&[CL0, OK, OK, &next, OK], 4), [says("suspicious")]);
+    assert_eq!(run(&[CL0, OK, OK, &next, OK, &next, OK], 4), [says("confirmed")]);
+}
+
+/// The finding says which bytes were not read.
+#[test]
+fn what_was_missing_is_told() {
+    let run = |ops: &[Op]| {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        play(&mut s, conn, ops);
+        s.wait(5_000);
+        s.finish();
+        let of = |finding: &&tracer_engine::Finding| finding.rule == "http.request_smuggling";
+        let finding = s.found().into_iter().find(of).expect("one");
+        assert_eq!(finding.confidence, tracer_engine::Confidence::Suspicious);
+        finding.evidence.iter().map(|evidence| evidence.text.clone()).collect::<Vec<_>>()
+    };
+    let says =
+        |facts: &[String], text: &str| assert!(facts.iter().any(|fact| fact.starts_with(text)), "{facts:?}");
+    let unread = "bytes 87 to 105 from its begin were not read";
+    says(&run(&[Recv(CL0), Lost("GET /x HTTP/1.1\r\n\r"), Recv("\nxx"), Send(OK), Send(OK)]), unread);
+}

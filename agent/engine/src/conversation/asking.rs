@@ -3,6 +3,7 @@
 use super::{Conversation, Moved, Open, Peers, Phase};
 use crate::{
     cause::{Clue, Origin},
+    detect::smuggling::Unread,
     exchange::{Exchange, Problem, Side},
     http1::{Event, Guess, Head, Loss, Role},
     ids::{self, Identity},
@@ -81,7 +82,7 @@ impl Conversation {
                             self.content_broke(world);
                         }
                         Loss::Gap | Loss::HeadTooLong | Loss::TooManyFields | Loss::Multiplexed => {
-                            self.ledger.missed(used.max(1))
+                            self.ledger.missed(Unread::Bytes(from, used.max(1)))
                         }
                     }
                     return self.lose_requests(world);
@@ -147,7 +148,7 @@ impl Conversation {
         let (first, place, origin) = self.asking.take().unwrap_or((op, 0, Origin::Nothing));
         self.exchanges += 1;
         if self.open.len() >= MAX_PIPELINED {
-            self.ledger.missed(1);
+            self.ledger.missed(Unread::Bytes(place, head.raw().len() as u64));
             world.stats.dropped_requests += 1;
             return self.lose_requests(world);
         }

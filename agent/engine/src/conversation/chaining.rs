@@ -29,14 +29,17 @@ impl Conversation {
         let exchange = world.graph.get(node).and_then(|node| node.exchange());
         let Some(request) = exchange.map(Asked::of) else { return };
         let mut case = smuggling::swallowed(carrier, contested, &request, status, op, world);
+        let lost = carrier.lost;
         match came_in(sent, world) {
             Some(inbound) => {
-                world.graph.grow_exchange(inbound, |exchange| exchange.undelivered = Some(Box::new(case)));
+                world
+                    .graph
+                    .grow_exchange(inbound, |exchange| exchange.undelivered = Some(Box::new((case, lost))));
             }
             // It cannot be seen what is delivered; hardly any front end sends one behind the other.
             None if is_unreadable(sent, world) => {
                 case.confidence = case.confidence.min(Confidence::Probable);
-                self.found(case, world);
+                self.found(case, lost, world);
             }
             None => {}
         }
@@ -50,10 +53,10 @@ impl Conversation {
         for node in nodes {
             let mut case = None;
             world.graph.grow_exchange(*node, |exchange| case = exchange.undelivered.take());
-            let Some(mut case) = case else { continue };
+            let Some((mut case, lost)) = case.map(|case| *case) else { continue };
             let text = "its answer was never delivered: the front end took it for content".to_owned();
             case.facts.push((world.now, text));
-            self.found(*case, world);
+            self.found(case, lost, world);
         }
     }
 }

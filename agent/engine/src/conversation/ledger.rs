@@ -4,7 +4,7 @@ use super::Moved;
 use crate::{
     Time,
     cases::Subject,
-    detect::smuggling::{self, Carrier, Swapped, Tunnel},
+    detect::smuggling::{self, Carrier, Swapped, Tunnel, Unread},
     exchange::Contested,
     finding::Confidence,
     graph::NodeId,
@@ -60,6 +60,8 @@ pub struct Told {
     pub confidence: Confidence,
     /// How many requests it says were hit.
     pub hits: u8,
+    /// When bytes of each direction joined on last, while they all do.
+    pub joined_on: [Option<Time>; 2],
 }
 
 /// Answers whose sends failed since the last that did not: they answer what is owed as any other.
@@ -123,6 +125,7 @@ impl Ledger {
         }
         let contested = node.and_then(|node| self.carriers.iter().find_map(|held| held.contests(node)));
         let Some(mut carrier) = carrier else { return contested };
+        carrier.place = place;
         if let Moved::Bytes(bytes) = behind.1 {
             carrier.read(|reading| reading.bytes(behind.0, bytes));
         }
@@ -148,7 +151,7 @@ impl Ledger {
             Moved::Bytes(bytes) => carrier.content.bytes_at(place, bytes),
             Moved::Gap(len) => carrier.content.gap(len),
             Moved::Jump => {
-                self.missed(1);
+                self.missed(Unread::Some);
                 return None;
             }
         }
@@ -199,18 +202,16 @@ impl Ledger {
     }
 
     /// Bytes were not seen that may have been requests: what follows may answer these.
-    pub fn missed(&mut self, bytes: u64) {
+    pub fn missed(&mut self, unread: Unread) {
         self.in_content = false;
-        for carrier in &mut self.carriers {
-            carrier.missing += bytes;
-        }
+        self.carriers.iter_mut().for_each(|carrier| carrier.missing.add(unread));
     }
 
     /// What begins at `place` is no request: what follows may answer that, unless it is content for another reader.
     pub fn strange(&mut self, place: u64) {
         self.in_content = false;
         for carrier in self.carriers.iter_mut().filter(|carrier| !carrier.takes_in(place)) {
-            carrier.missing += 1;
+            carrier.missing.add(Unread::Strange(place));
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     unasked::{is_status_line, response, smuggled, status_of},
 };
 use crate::{
+    Time,
     cases::Case,
     detect::smuggling::{self, Asked, Carrier, Ghost, SMUGGLING, Way, Write},
     exchange::{Contested, Side},
@@ -108,16 +109,16 @@ impl Conversation {
             carrier.answer_begins(op.time, status, world);
         }
         match self.in_other_reading(node, status, op, world) {
-            Some(case) => self.found(case, world),
+            Some((case, lost)) => self.found(case, lost, world),
             None => self.await_delivery(node, status, op, world),
         }
-        if let Some(case) = self.second_status_line(node, head, op, world) {
-            self.found(case, world);
+        if let Some((case, lost)) = self.second_status_line(node, head, op, world) {
+            self.found(case, lost, world);
         }
     }
 
     /// A request that is answered may be content for another reader.
-    fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<Case> {
+    fn in_other_reading(&self, node: NodeId, status: u16, op: Op, world: &mut World) -> Option<(Case, u64)> {
         let (carrier, contested) = self.swallowing(node, world)?;
         let request = Asked::of(world.graph.get(node)?.exchange()?);
         let case = smuggling::swallowed(carrier, contested, &request, status, op, world);
@@ -126,7 +127,7 @@ impl Conversation {
         {
             exchange.smuggled = true;
         }
-        Some(case)
+        Some((case, carrier.lost))
     }
 
     /// The carrier whose content a request is in another reading that is a whole one. The end that sent both knows
@@ -160,7 +161,13 @@ impl Conversation {
     }
 
     /// A server that fails half way through a head may go on with the next answer.
-    fn second_status_line(&mut self, node: NodeId, head: &Head, op: Op, world: &mut World) -> Option<Case> {
+    fn second_status_line(
+        &mut self,
+        node: NodeId,
+        head: &Head,
+        op: Op,
+        world: &mut World,
+    ) -> Option<(Case, u64)> {
         let mut carriers = self.ledger.carriers.iter_mut().filter(|_| self.side == Some(Side::Server));
         let carrier = carriers.find(|carrier| carrier.node == Some(node))?;
         let line = head.raw().split(|b| *b == b'\n').skip(1).find(|line| is_status_line(line))?;
@@ -175,14 +182,32 @@ impl Conversation {
             world.end(node, op.time, None);
         }
         carrier.served += 1;
-        Some(case)
+        Some((case, carrier.lost))
     }
 
-    pub(super) fn found(&mut self, case: Case, world: &mut World) {
+    /// Something is found, of what began when so many records had been lost: one that was lost since may explain it.
+    pub(super) fn found(&mut self, case: Case, lost: u64, world: &mut World) {
         smuggling::explains(&case, world);
         let Case { subject, confidence, .. } = case;
-        self.ledger.told = Some(Told { subject, confidence, hits: 0 });
         world.raise(case);
+        let lost = world.stats.lost - lost;
+        if lost > 0 {
+            world.cases.doubt_one(SMUGGLING, subject, lost);
+        }
+        let joined_on = [Some(Time::default()); 2];
+        self.ledger.told = Some(Told { subject, confidence, hits: 0, joined_on });
+    }
+
+    /// Bytes of a direction moved after something was found. What was lost was none of this connection's where the next
+    /// bytes of both directions join on to those before.
+    pub(super) fn assure(&mut self, direction: u8, moved: Moved<'_>, op: Op, world: &mut World) {
+        let Some(told) = &mut self.ledger.told else { return };
+        let joined_on = &mut told.joined_on[usize::from(direction)];
+        *joined_on = joined_on.filter(|_| matches!(moved, Moved::Bytes(_))).map(|_| op.time);
+        if told.joined_on.iter().all(|at| at.is_some_and(|at| at > world.lost_at)) {
+            let text = "the connection's next bytes joined on: none of its own was lost";
+            world.cases.assure(SMUGGLING, told.subject, (op.time, text), world.now);
+        }
     }
 }
 

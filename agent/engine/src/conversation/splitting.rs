@@ -105,7 +105,7 @@ impl Conversation {
                 exchange.smuggled = true;
             }
         }
-        self.found(case, world);
+        self.found(case, split.lost, world);
     }
 }
 

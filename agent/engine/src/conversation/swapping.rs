@@ -41,7 +41,8 @@ impl Conversation {
         let carrier = self.ledger.carriers.iter().find(|carrier| carrier.next == node);
         let Some((carrier, instead_of)) = carrier.zip(swapped.instead_of()) else { return };
         let Some(case) = smuggling::swapped(carrier, instead_of, swapped.status, op, world) else { return };
-        self.found(case, world);
+        let lost = carrier.lost;
+        self.found(case, lost, world);
         if let Some(exchange) = node.and_then(|node| world.graph.exchange_mut(node)) {
             exchange.hit = true;
         }

@@ -39,7 +39,7 @@ impl Conversation {
         let Some(call) = world.graph.get(node).and_then(|node| node.exchange()) else { return };
         if status == 101 && smuggling::upgrades_to(call, b"h2c") && smuggling::switches_to(head, b"h2c") {
             if let Some(case) = smuggling::cleartext_http2(tunnel.inbound, node, op, world) {
-                self.found(case, world);
+                self.found(case, lost, world);
             }
         } else if status != 101 {
             self.ledger.tunnel = Some(tunnel);

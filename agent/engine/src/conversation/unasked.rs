@@ -60,12 +60,12 @@ impl Conversation {
         let known = case.confidence > Confidence::Suspicious;
         let node = if known { smuggled(carrier, op, world) } else { None };
         let answering = self.unframed();
-        let lost = world.stats.lost;
+        let (since, lost) = (carrier.lost, world.stats.lost);
         self.open.push_front(Open { node, answering, answered: true, asked: op, lost, reread: false });
         if let Some(carrier) = self.ledger.suspect_mut() {
             carrier.served += 1;
         }
-        self.found(case, world);
+        self.found(case, since, world);
         true
     }
 
@@ -89,7 +89,8 @@ impl Conversation {
                 world,
             )
         {
-            self.found(case, world);
+            let lost = carrier.lost;
+            self.found(case, lost, world);
         }
     }
 
@@ -112,7 +113,8 @@ impl Conversation {
         if let Some(carrier) = suspect.filter(|carrier| self.ledger.is_last(carrier)) {
             let status = if begins { status_of(bytes) } else { None };
             let case = smuggling::odd_answer(carrier, status, op, world);
-            self.found(case, world);
+            let lost = carrier.lost;
+            self.found(case, lost, world);
         }
     }
 

@@ -95,7 +95,7 @@ impl Conversation {
                 if let Some(stream) = smuggling::another_request(begun) {
                     let case = from.asked_on(stream, op);
                     *passed_on = None;
-                    self.found(case, world);
+                    self.found(case, world.stats.lost, world);
                 } else if begun.len() >= MAX_BEGUN || !from.is_h2c() && looks_like_request(begun) == Guess::No
                 {
                     *passed_on = None;
@@ -106,7 +106,7 @@ impl Conversation {
             {
                 let case = from.spoke_on(begun, status_of(bytes).unwrap_or_default(), op);
                 *passed_on = None;
-                self.found(case, world);
+                self.found(case, world.stats.lost, world);
             }
             // There the server speaks, too, unasked.
             _ if from.is_h2c() => {}

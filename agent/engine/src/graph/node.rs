@@ -5,6 +5,7 @@ use crate::{
     SpanId, Time, TraceId,
     budget::Shrink,
     cause::Cause,
+    detect::smuggling::Split,
     exchange::{Exchange, Side},
     ids::Identity,
     launch::Launch,
@@ -127,7 +128,8 @@ impl Shrink for Body {
                 let lines = exchange.hidden.iter().map(|line| size_of::<Box<[u8]>>() + line.len());
                 exchange.content.capacity()
                     + lines.sum::<usize>()
-                    + exchange.undelivered.as_ref().map_or(0, |case| case.footprint())
+                    + exchange.split.as_ref().map_or(0, Split::held)
+                    + exchange.undelivered.as_ref().map_or(0, |case| case.0.footprint())
                     + exchange.request.footprint()
                     + exchange.response.as_ref().map_or(0, |head| head.footprint())
             }

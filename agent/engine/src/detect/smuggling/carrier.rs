@@ -3,6 +3,7 @@
 use super::{
     Origin,
     hidden::{Hidden, Scanner},
+    missing::Missing,
     reading::Reading,
     words::without_secrets,
 };
@@ -47,8 +48,10 @@ pub struct Carrier {
     chunks: Vec<Reading>,
     /// Records that the kernel side had lost when it began.
     pub lost: u64,
-    /// Bytes that were not seen since then of what was sent behind it.
-    pub missing: u64,
+    /// What was not read since then of what was sent behind it.
+    pub missing: Missing,
+    /// Where in the stream it begins.
+    pub place: u64,
     /// Whether the other end of the connection is seen too: what happens there is told there.
     pub joined: bool,
     /// Where it came from, once it was answered.
@@ -104,7 +107,8 @@ impl Carrier {
             readings,
             chunks: Reading::of_chunks(head),
             lost,
-            missing: 0,
+            missing: Missing::default(),
+            place: 0,
             joined: false,
             origin: None,
             served: 0,
@@ -229,6 +233,7 @@ impl Carrier {
         size_of::<Self>()
             + texts
             + self.content.held()
+            + self.missing.held()
             + self.readings.iter().chain(&self.chunks).map(Reading::held).sum::<usize>()
     }
 }

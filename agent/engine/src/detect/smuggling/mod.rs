@@ -26,6 +26,7 @@ mod ambiguous;
 mod carrier;
 mod decoded;
 mod hidden;
+mod missing;
 mod origin;
 mod reading;
 mod report;
@@ -37,6 +38,7 @@ mod words;
 
 pub use ambiguous::{Ambiguities, ambiguous, explains};
 pub use carrier::Carrier;
+pub use missing::Unread;
 pub use origin::Origin;
 pub use reading::is_ambiguous;
 pub use report::{

@@ -27,6 +27,14 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Memory that it takes elsewhere.
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Request { name, .. } => name.capacity(),
+            Self::Unreadable | Self::Nowhere => 0,
+        }
+    }
+
     /// That of a request at the back end, or of its front end's call; nothing when the end that sent it is not seen, or
     /// may serve something else.
     pub fn of(node: NodeId, world: &mut World) -> Option<Self> {

@@ -284,19 +284,8 @@ fn case(carrier: &Carrier, confidence: Confidence, title: String, op: Op, world:
     }
     facts.extend(carried(carrier, back));
     // What all verdicts rest on: who asked what, and how often.
-    let lost = world.stats.lost - carrier.lost;
-    if carrier.missing > 0 {
-        let missing = carrier.missing;
-        facts.push((
-            op.time,
-            format!("{missing} bytes behind it were not read: there may be a request in them"),
-        ));
-    }
-    if lost > 0 {
-        facts.push((op.time, format!("{lost} records were lost meanwhile: there may be a request in one")));
-    }
-    let doubt = lost > 0 || carrier.missing > 0;
-    let confidence = if doubt { Confidence::Suspicious } else { confidence };
+    facts.extend(carrier.missing.facts(carrier.place).map(|text| (op.time, text)));
+    let confidence = if carrier.missing.is_empty() { confidence } else { Confidence::Suspicious };
     Case {
         rule: SMUGGLING,
         subject: carrier.node.map_or(Subject::Other(carrier.op.time.0), Subject::Node),

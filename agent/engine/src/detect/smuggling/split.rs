@@ -53,6 +53,13 @@ pub struct Split {
     pub lost: u64,
 }
 
+impl Split {
+    /// Memory that it takes elsewhere.
+    pub fn held(&self) -> usize {
+        self.first_name.capacity() + self.origin.as_ref().map_or(0, Origin::held)
+    }
+}
+
 /// How it shows that a request came in within another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Within {
@@ -119,15 +126,14 @@ pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
 
 /// A request went out without having come in as one; `status` once it was answered.
 pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: &mut World) -> Option<Case> {
-    let Split { way, first, ref first_name, inbound, within, ref origin, lost } = *split;
-    let lost = world.stats.lost - lost;
+    let Split { way, first, ref first_name, inbound, within, ref origin, .. } = *split;
     let two = world.graph.get(second)?.exchange()?;
     let (method, target) = name(two);
     let second = format!("{method} {target}");
     let back = two.endpoints.remote.to_string();
     let served = status.is_some_and(|status| !refuses(status));
     let confidence = match (way, inbound) {
-        _ if lost > 0 || within == Within::Listed => Confidence::Suspicious,
+        _ if within == Within::Listed => Confidence::Suspicious,
         (Way::Behind | Way::Reread, Some(_)) if served => Confidence::Confirmed,
         (Way::Tunnel, _) | (_, None) if served => Confidence::Probable,
         _ => Confidence::Suspicious,
@@ -162,9 +168,6 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
     if within == Within::Listed {
         let text = format!("what came in names {first_name}, too: it may be a list of requests");
         facts.push((op.time, text));
-    }
-    if lost > 0 {
-        facts.push((op.time, format!("{lost} records were lost meanwhile: there may be an answer in one")));
     }
     if let Some(status) = status {
         facts.push((op.time, format!("{second} was answered {status}")));
