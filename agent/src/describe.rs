@@ -5,8 +5,8 @@
 //! holds secrets.
 
 use procfs::process::Process;
-use std::{io::Read, path::PathBuf};
-use tracer_engine::ProcessFacts;
+use std::{io::Read, os::unix::fs::MetadataExt, path::PathBuf};
+use tracer_engine::{Given, ProcessFacts};
 
 /// Arguments kept, and bytes of each, as [`ProcessFacts::args`] promises.
 const MAX_ARGS: usize = 64;
@@ -33,7 +33,11 @@ pub fn describe(pid: u32) -> ProcessFacts {
     facts.exe = path(process.exe().ok());
     facts.cwd = path(process.cwd().ok());
     facts.args = arguments(&read(&process, "cmdline", MAX_CMDLINE));
-    facts.environment = variables(&read(&process, "environ", MAX_ENVIRON));
+    let environ = read(&process, "environ", MAX_ENVIRON);
+    // Not even its own name is there of a process that may not be read.
+    let whole = !environ.is_empty() && (environ.len() as u64) < MAX_ENVIRON;
+    facts.given = whole.then(|| Given { preload: preloads(&environ), terminals: terminals(&process) });
+    facts.environment = variables(&environ);
     facts.cgroup =
         String::from_utf8(read(&process, "cgroup", MAX_ENVIRON)).map_or(String::new(), |t| cgroup(&t));
     facts
@@ -77,6 +81,25 @@ fn variables(environ: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Whether the loader is told of a library (ld.so(8)).
+fn preloads(environ: &[u8]) -> bool {
+    let mut all = environ.split(|b| *b == 0);
+    all.any(|variable| variable.starts_with(b"LD_PRELOAD=") || variable.starts_with(b"LD_AUDIT="))
+}
+
+/// The pseudo-terminals on the descriptors 0, 1 and 2. Nothing but these is asked what it is: a file may lie where
+/// nobody answers.
+fn terminals(process: &Process) -> [u32; 3] {
+    [0, 1, 2].map(|n| {
+        let link = PathBuf::from(format!("/proc/{}/fd/{n}", process.pid));
+        let is_one = std::fs::read_link(&link).is_ok_and(|to| to.starts_with("/dev/pts"));
+        let device = if is_one { std::fs::metadata(&link).map_or(0, |file| file.rdev()) } else { 0 };
+        // As the kernel keeps it: 12 bits of major number, 20 of minor number.
+        let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
+        u32::try_from(major << 20 | minor).unwrap_or_default()
+    })
+}
+
 /// The path in the v2 hierarchy (`0::PATH`) unless that is the root while systemd's has one.
 fn cgroup(table: &str) -> String {
     let lines = table.lines().filter_map(|line| {
@@ -109,6 +132,14 @@ mod tests {
         assert_eq!(facts.cwd, std::env::current_dir().unwrap().to_str().unwrap());
         assert_eq!(facts.args, std::env::args().collect::<Vec<_>>());
         assert!(facts.exe.contains(&facts.comm[..5.min(facts.comm.len())]), "{}", facts.comm);
+    }
+
+    #[test]
+    fn what_a_process_was_given() {
+        assert!(preloads(b"A=1\0LD_PRELOAD=/x.so\0"));
+        assert!(!preloads(b"A=LD_PRELOAD=1\0LD_PRELOADS=1\0"));
+        let given = describe(std::process::id()).given.expect("its own environment can be read");
+        assert!(given.terminals.iter().all(|device| *device == 0 || device >> 20 == 136), "{given:?}");
     }
 
     #[test]

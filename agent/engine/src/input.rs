@@ -70,4 +70,16 @@ pub struct ProcessFacts {
     pub uid: u32,
     /// Working directory.
     pub cwd: String,
+    /// What its image was launched with, where that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+/// What an image was launched with, of what its children may have from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Whether `LD_PRELOAD` or `LD_AUDIT` is in its environment.
+    pub preload: bool,
+    /// Devices of the pseudo-terminals on descriptors 0, 1 and 2, as the kernel numbers them; 0 for anything else.
+    pub terminals: [u32; 3],
 }

@@ -43,6 +43,6 @@ pub use budget::Budget;
 pub use detect::{Habit, NoHabit, Usual};
 pub use engine::Engine;
 pub use finding::{Confidence, Evidence, Finding, Severity};
-pub use input::{Config, Input, ProcessFacts, Time};
+pub use input::{Config, Given, Input, ProcessFacts, Time};
 pub use output::{Output, Resource, Span, SpanEvent, SpanId, SpanKind, SpanLink, Status, TraceId, Value};
 pub use stats::Stats;

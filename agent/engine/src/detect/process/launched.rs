@@ -135,10 +135,17 @@ impl Launched<'_> {
 
     /// Which of them lead to a terminal that the server does not have itself.
     pub fn terminals(&self) -> Vec<usize> {
-        let own = self.stamp.unwrap_or_default().devices;
+        // The server may be older than the tracer.
+        let given = self.server.given.unwrap_or_default().terminals;
+        let own = self.stamp.map_or(given, |stamp| stamp.devices);
         self.which(|d| {
             d.mode & S_IFMT == S_IFCHR && PTS.contains(&(d.rdev >> MINOR_BITS)) && !own.contains(&d.rdev)
         })
+    }
+
+    /// Whether it is known what the server was launched with.
+    pub fn knows_server(&self) -> bool {
+        self.stamp.is_some() || self.server.given.is_some()
     }
 
     /// Whether descriptor 0 is a pipe, or a socket on this node, that someone can type commands into.

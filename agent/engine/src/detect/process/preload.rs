@@ -1,7 +1,7 @@
 //! `process.preload`: a server gives a child a library to load before all others, and has none itself.
 
 use super::launched::{Below, Hit, Launched};
-use crate::{Confidence, Severity};
+use crate::{Confidence, Severity, tasks::Stamp};
 use tracer_common::exec_flag;
 
 /// Judges a launch.
@@ -11,12 +11,13 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
     }
     // `stdbuf` and its like set it for what they become; who is told to set it, by a shell or by `env`, shows that.
     let wrapped = launched.wrapped || launched.below == Below::Deeper { ordered: false };
-    let (severity, confidence) = match launched.stamp {
-        Some(stamp) if stamp.flags & (exec_flag::PRELOAD | exec_flag::ENVIRONMENT_CUT) != 0 => return None,
-        Some(_) if wrapped => (Severity::Low, Confidence::Suspicious),
-        Some(_) => (Severity::High, Confidence::Probable),
+    let seen = |stamp: Stamp| stamp.flags & (exec_flag::PRELOAD | exec_flag::ENVIRONMENT_CUT) != 0;
+    let has_one = launched.stamp.map(seen).or(launched.server.given.map(|given| given.preload));
+    let (severity, confidence) = match has_one {
+        Some(true) => return None,
+        Some(false) if !wrapped => (Severity::High, Confidence::Probable),
         // The server is older than the tracer, and may well have one.
-        None => (Severity::Low, Confidence::Suspicious),
+        None | Some(false) => (Severity::Low, Confidence::Suspicious),
     };
     Some(Hit {
         rule: "process.preload",
@@ -30,8 +31,18 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::launched::tests::scene, *};
-    use crate::tasks::Stamp;
+    use super::{
+        super::launched::tests::{Scene, scene},
+        *,
+    };
+    use crate::Given;
+
+    /// Below a server that is older than the tracer.
+    fn older(preload: bool) -> Scene {
+        let mut scene = scene(&["id"]).with(|l| (l.flags, l.stamp) = (exec_flag::PRELOAD, None));
+        scene.server.given = Some(Given { preload, ..Given::default() });
+        scene
+    }
 
     #[test]
     fn cases() {
@@ -46,6 +57,8 @@ mod tests {
                 }),
                 None,
             ),
+            (older(false), Some(High)),
+            (older(true), None),
             (scene(&["id"]), None),
             (scene(&["ffmpeg"]).with(|l| (l.flags, l.wrapped) = (exec_flag::PRELOAD, true)), Some(Low)),
             (

@@ -10,9 +10,9 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
         return None;
     }
     // A server that someone started at a prompt has a terminal too, and gives it to its children.
-    let (severity, confidence) = match launched.stamp {
-        Some(_) => (Severity::High, Confidence::Probable),
-        None => (Severity::Medium, Confidence::Suspicious),
+    let (severity, confidence) = match launched.knows_server() {
+        true => (Severity::High, Confidence::Probable),
+        false => (Severity::Medium, Confidence::Suspicious),
     };
     Some(Hit {
         rule: "process.pty_shell",
@@ -30,10 +30,17 @@ pub fn judge(launched: &Launched<'_>) -> Option<Hit> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::launched::tests::{inet, pts, scene},
+        super::launched::tests::{Scene, inet, pts, scene},
         *,
     };
-    use crate::tasks::Stamp;
+    use crate::{Given, tasks::Stamp};
+
+    /// Below a server that is older than the tracer, with this on its standard input.
+    fn older(terminal: u32) -> Scene {
+        let mut scene = scene(&["bash"]).with(|l| (l.descriptors, l.stamp) = ([pts(3); 3], None));
+        scene.server.given = Some(Given { preload: false, terminals: [terminal, 0, 0] });
+        scene
+    }
 
     #[test]
     fn cases() {
@@ -48,6 +55,8 @@ mod tests {
                 }),
                 None,
             ),
+            (older(0), Some(High)),
+            (older(pts(3).rdev), None),
             (scene(&["bash"]).with(|l| l.descriptors = [inet(); 3]), None),
             (scene(&["convert"]).with(|l| l.descriptors = [pts(3); 3]), None),
         ];
