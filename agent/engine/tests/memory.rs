@@ -176,3 +176,34 @@ fn long_contents_full_of_requests_in_odd_framing() {
     let most = held() - before;
     assert!(most < CONTENTS + ends.len() as isize * EACH, "{most} of {} bytes", 100_000 * line.len());
 }
+
+/// A thousand launches a second, each with another command line as long as it may be, beside shells that stay: what is
+/// kept of them has a bound, and all that end are told.
+#[test]
+fn launches_without_end() {
+    let mut s = Scene::new();
+    s.exec(S, &["shop"]);
+    let conn = s.accept(80);
+    s.recv(S, conn, Server, &get("/run"));
+    let long = "x".repeat(4000);
+    let launch = |s: &mut Scene, n: u32, ends: bool| {
+        let pid = 1_000 + n;
+        s.fork(S, pid);
+        s.exec(Thread(pid, pid), &["sh", "-c", &format!("make {n}"), &long]);
+        if ends {
+            s.exit(pid, 0);
+        }
+        s.wait(1);
+        s.outputs.clear();
+    };
+    (0..5_000).for_each(|n| launch(&mut s, n, true));
+    let before = held();
+    (5_000..25_000).for_each(|n| launch(&mut s, n, true));
+    let more = held() - before;
+    assert!(more < 12 * MIB, "{more} bytes");
+    assert_eq!(s.stats().forgotten_tasks, 0, "{:?}", s.stats());
+    (25_000..45_000).for_each(|n| launch(&mut s, n, false));
+    let more = held() - before;
+    assert!(more < 160 * MIB, "{more} bytes");
+    assert!(s.stats().forgotten_tasks > 0, "{:?}", s.stats());
+}
