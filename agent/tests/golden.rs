@@ -65,7 +65,12 @@ impl Replay {
         let smuggled = if attributes["tracer.smuggled"] == true { ", smuggled" } else { "" };
         let rules = attributes["tracer.finding.rules"].as_array().into_iter().flatten();
         let rules: String = rules.filter_map(Value::as_str).map(|rule| format!(" ! {rule}")).collect();
-        let name = format!("{} {} {} {status}", word(&span["kind"]), word(&span["name"]), path(span));
+        let what = match attributes["process.command_args"].as_array().filter(|_| span["kind"] == "INTERNAL")
+        {
+            Some(args) => format!("{} exit {}", strings(args), attributes["process.exit.code"]),
+            None => format!("{} {status}", path(span)),
+        };
+        let name = format!("{} {} {what}", word(&span["kind"]), word(&span["name"]));
         writeln!(text, "{}{name}{smuggled}{rules}", "  ".repeat(depth)).unwrap();
         for child in self.below(span["span_id"].as_str()) {
             self.tree(child, depth + 1, text);
@@ -122,11 +127,31 @@ fn caused(request: &str, call: &str) -> bool {
     [shown, &backwards].contains(&request.trim_start_matches('/'))
 }
 
+fn strings(values: &[Value]) -> String {
+    values.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// What says nothing but which process, user and port a recording was made with.
+const OF_ITS_OWN: &[&str] = &[
+    "process.pid",
+    "process.parent_pid",
+    "network.peer.port",
+    "network.local.port",
+    "client.port",
+    "server.port",
+];
+
 /// A finding with its evidence; times and ports are of one recording alone.
 fn finding(finding: &Value, text: &mut String) {
     let part = |key: &str| word(&finding[key]);
     let (rule, confidence, title) = (part("rule"), part("confidence"), part("title"));
     writeln!(text, "{rule}, {}, {confidence}: {}", part("severity"), without_ports(title)).unwrap();
+    for (key, value) in finding["attributes"].as_object().into_iter().flatten() {
+        if !OF_ITS_OWN.contains(&key.as_str()) {
+            let value = value.as_array().map_or_else(|| value.to_string(), |all| strings(all));
+            writeln!(text, "  {key} {}", without_ports(value.trim_matches('"'))).unwrap();
+        }
+    }
     for fact in finding["evidence"].as_array().into_iter().flatten() {
         writeln!(text, "- {}", without_ports(word(&fact["text"]))).unwrap();
     }

@@ -8,6 +8,7 @@
 
 use crate::{
     Time, Value,
+    detect::techniques,
     finding::{Confidence, Severity},
     graph::NodeId,
 };
@@ -36,6 +37,8 @@ const KEEP_MS: u64 = 60_000;
 
 /// How often it was said.
 pub const COUNT: &str = "tracer.finding.count";
+/// Techniques of MITRE ATT&CK, as OpenTelemetry names the field.
+pub const TECHNIQUES: &str = "threat.technique.id";
 
 /// What tells one case of a rule from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -307,6 +310,11 @@ impl Cases {
         if known.rules.len() > 1 {
             let rules = known.rules.iter().map(|rule| (*rule).to_owned()).collect();
             case.attributes.push(("tracer.finding.rules", Value::Strings(rules)));
+        }
+        if !case.attributes.iter().any(|(key, _)| *key == TECHNIQUES) {
+            let ids: BTreeSet<_> = known.rules.iter().flat_map(|rule| techniques(rule)).collect();
+            let ids: Vec<_> = ids.into_iter().map(|id| (*id).to_owned()).collect();
+            case.attributes.extend((!ids.is_empty()).then_some((TECHNIQUES, Value::Strings(ids))));
         }
         let counted = case.attributes.iter().any(|(key, _)| *key == COUNT);
         if known.times > 1 && !counted && matches!(subject, Subject::Other(_)) {

@@ -12,11 +12,13 @@ pub mod process;
 mod route;
 mod shape;
 pub mod smuggling;
+mod technique;
 
 pub use baseline::{Baseline, Seen, Usual};
 pub use habit::{Habit, NoHabit};
 pub use route::route;
 pub use shape::shape;
+pub use technique::techniques;
 
 use crate::{graph::NodeId, world::World};
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Time, Value,
-    cases::{Case, Subject},
+    cases::{Case, Subject, TECHNIQUES},
     detect::{Habit, Seen, route},
     exchange::Exchange,
     finding::{Confidence, Severity},
@@ -443,7 +443,7 @@ fn case(world: &World, told: Told<'_>) -> Case {
         ("process.command_args", Value::Strings(image.args.clone())),
         ("process.real_user.id", Value::Int(image.uid.into())),
         ("process.user.id", Value::Int(image.euid.into())),
-        ("threat.technique.id", Value::Strings(told.techniques)),
+        (TECHNIQUES, Value::Strings(told.techniques)),
     ];
     if let Some(directory) = world.tasks.directory(pid) {
         attributes.push(("process.working_directory", text(directory)));
