@@ -2,7 +2,7 @@
 
 use crate::stage::free_port;
 use crate::{Address, Connection, Daemon, Stage, environment, truth};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -131,6 +131,24 @@ pub fn node(stage: &Stage) -> Result<Server> {
     let mut command = Command::new(environment::program("node")?);
     command.arg(environment::app("app.js")).arg(port.to_string());
     Server::start(stage, "node", command, address)
+}
+
+/// A server that launches in each way there is; see `forks.c`.
+pub fn forks(stage: &Stage) -> Result<Server> {
+    let (address, port) = loopback()?;
+    let mut command = Command::new(compiled(stage, "forks")?);
+    command.arg(port.to_string());
+    Server::start(stage, "forks", command, address)
+}
+
+/// A program of `tests/apps` in C, made for this test.
+pub fn compiled(stage: &Stage, name: &str) -> Result<PathBuf> {
+    let program = stage.path(name);
+    let mut command = Command::new(environment::program("cc")?);
+    let output =
+        command.args(["-O1", "-o"]).arg(&program).arg(environment::app(&format!("{name}.c"))).output()?;
+    ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(program)
 }
 
 /// A server whose connections are not served by the descriptor that accepted them; see `passing.py`.

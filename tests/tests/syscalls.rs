@@ -4,12 +4,12 @@ use anyhow::{Context, Result, ensure};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracer_tests::span::brief;
 use tracer_tests::stage::free_port;
-use tracer_tests::{Address, Connection, Daemon, Report, Span, Stage, Tracer, environment};
+use tracer_tests::{Address, Connection, Daemon, Report, Span, Stage, Tracer, servers};
 
 /// Bytes of each response's content; as in `moves.c`.
 const CONTENT: i64 = 20_000;
@@ -43,15 +43,6 @@ struct Mover {
     daemon: Daemon,
     /// When the client had read each response.
     read: RefCell<Vec<u64>>,
-}
-
-fn compile(stage: &Stage, name: &str) -> Result<PathBuf> {
-    let program = stage.path(name);
-    let mut command = Command::new(environment::program("cc")?);
-    let output =
-        command.args(["-O1", "-o"]).arg(&program).arg(environment::app(&format!("{name}.c"))).output()?;
-    ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(program)
 }
 
 impl Mover {
@@ -143,7 +134,7 @@ impl Mover {
 }
 
 fn start_all(stage: &Stage, ways: &[(&str, &str)]) -> Result<Vec<Mover>> {
-    let program = compile(stage, "moves")?;
+    let program = servers::compiled(stage, "moves")?;
     let start = |family| ways.iter().map(move |way| (family, *way));
     FAMILIES.iter().flat_map(start).map(|(family, way)| Mover::start(stage, &program, family, way)).collect()
 }
@@ -219,7 +210,7 @@ fn the_program_answers_by_every_call() -> Result<()> {
 #[test]
 fn messages_of_an_interrupted_sendmmsg() -> Result<()> {
     let stage = Stage::new()?;
-    let program = compile(&stage, "interrupted")?;
+    let program = servers::compiled(&stage, "interrupted")?;
     let tracer = Tracer::watch(&stage, &[])?;
     let output = Command::new(&program).output()?;
     let text = String::from_utf8(output.stdout)?;
