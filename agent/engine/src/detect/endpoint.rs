@@ -43,6 +43,24 @@ pub fn served(world: &mut World, id: NodeId) {
 /// The status that says that there is something at this route: a stranger can ask for anything.
 fn is_endpoint(exchange: &Exchange) -> Option<u16> {
     let status = exchange.response.as_ref()?.status()?;
-    (exchange.problem.is_none_or(|problem| !problem.is_error()) && (100..400).contains(&status))
-        .then_some(status)
+    is_served(status, exchange.problem.is_some_and(|problem| problem.is_error())).then_some(status)
+}
+
+/// What is refused, not there, failed or broke off is no endpoint.
+fn is_served(status: u16, broken: bool) -> bool {
+    !broken && (100..400).contains(&status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_served;
+
+    #[test]
+    fn a_stranger_makes_no_endpoint_by_asking() {
+        let served = [101, 200, 204, 206, 301, 304, 399];
+        let asked = [400, 401, 403, 404, 405, 429, 500, 502, 599];
+        assert!(served.iter().all(|status| is_served(*status, false)));
+        assert!(!asked.iter().any(|status| is_served(*status, false)));
+        assert!(!served.iter().any(|status| is_served(*status, true)), "it broke off");
+    }
 }

@@ -15,6 +15,8 @@ const MAX_SEARCHED: usize = 16;
 const KEEP_MS: u64 = 5_000;
 /// What an entry takes beyond its bytes, about.
 const ENTRY: usize = 256;
+/// Most requests that have ended and wait to be forgotten: as many as are known at most.
+const MAX_ENDED: usize = MAX_HELD / ENTRY;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Contents {
     by_server: FxHashMap<u64, Vec<NodeId>>,
     ended: VecDeque<(Time, NodeId)>,
     held: usize,
+    /// Contents that were forgotten for want of room.
+    pub dropped: u64,
 }
 
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Contents {
         while self.held > MAX_HELD
             && let Some((&oldest, _)) = self.known.first_key_value()
         {
-            self.remove(oldest);
+            self.crowded_out(oldest);
         }
     }
 
@@ -103,13 +107,23 @@ impl Contents {
     /// A request has ended.
     pub fn ended(&mut self, node: NodeId, now: Time) {
         if self.known.get(&node).is_some_and(|content| content.about.is_none()) {
-            self.ended.push_back((now.plus_ms(KEEP_MS), node));
+            self.over(node, now);
         }
     }
 
     /// What went on behind a request has ended.
     pub fn over(&mut self, node: NodeId, now: Time) {
         self.ended.push_back((now.plus_ms(KEEP_MS), node));
+        if self.ended.len() > MAX_ENDED
+            && let Some((_, oldest)) = self.ended.pop_front()
+        {
+            self.crowded_out(oldest);
+        }
+    }
+
+    fn crowded_out(&mut self, node: NodeId) {
+        self.dropped += u64::from(self.known.contains_key(&node));
+        self.remove(node);
     }
 
     /// Forgets what came in with requests that ended a while ago.
@@ -169,5 +183,6 @@ mod tests {
         }
         assert!(contents.held <= MAX_HELD && contents.known.len() > 10);
         assert!(contents.find(20, &[b'y'; WINDOW]).is_some());
+        assert_eq!(contents.dropped + contents.known.len() as u64, 1000);
     }
 }

@@ -145,6 +145,17 @@ fn count(world: &mut World, sender: Sender, outbound: &Outbound, owner: u32, byt
     Some(sent.clone())
 }
 
+/// How bad it is that with the latest `bytes` so much was sent: told when it becomes noticeable, and whenever it has
+/// doubled.
+fn judge(sent: &Sent, bytes: u64, pushed: bool) -> Option<Severity> {
+    let before = sent.out.saturating_sub(bytes);
+    let grown = before <= NOTICED || before.ilog2() != sent.out.ilog2();
+    if sent.out <= NOTICED || sent.out <= sent.usual.saturating_mul(FAR) || !grown {
+        return None;
+    }
+    Some(if pushed { Severity::High } else { Severity::Medium })
+}
+
 /// Bytes were sent on a connection, by a process of the service that `owner` is of, for `root`.
 pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner: u32, bytes: u64) {
     let (peer, pid, now) = (&outbound.peer, outbound.pid, world.now);
@@ -153,13 +164,11 @@ pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner:
     if root.is_some_and(|root| world.graph.get(root).is_none()) {
         learn(world, sender, &peer.name, &sent);
     }
-    let Sent { out, service, usual, known, .. } = sent;
+    let Sent { out, ref service, usual, known, .. } = sent;
     let subject = sender.subject(&peer.name);
     let Some(habit) = Habit::egress(&peer.name, out) else { return };
-    let first = out - bytes.min(out) <= NOTICED || (out - bytes).ilog2() != out.ilog2();
-    if out <= NOTICED || out <= usual.saturating_mul(FAR) || !first {
-        return;
-    }
+    let pushed = root.is_some() && !outbound.heard && !known;
+    let Some(severity) = judge(&sent, bytes, pushed) else { return };
     let who = match sender {
         Sender::Root(root) => super::name(world, root),
         Sender::Process(_) => "within a minute, for no request".into(),
@@ -173,7 +182,6 @@ pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner:
         0 => "nothing of that size is known of this peer".into(),
         usual => format!("at most {} MB are usual", usual / 1_000_000),
     };
-    let pushed = root.is_some() && !outbound.heard && !known;
     if let Some(sent) = world.net.senders.get(sender, &peer.name) {
         sent.bad |= pushed;
     }
@@ -181,7 +189,7 @@ pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner:
     world.raise(Case {
         rule: "net.egress_spike",
         subject,
-        severity: if pushed { Severity::High } else { Severity::Medium },
+        severity,
         confidence: Confidence::Probable,
         title: format!("{service} sends more than {} MB to {peer}, {who}", NOTICED / 1_000_000),
         time: now,
@@ -189,4 +197,34 @@ pub fn sent(world: &mut World, outbound: &Outbound, root: Option<NodeId>, owner:
         attributes,
         facts: vec![(now, format!("{} MB sent to {peer} so far; {usually}", out / 1_000_000))],
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1_000_000;
+
+    #[test]
+    fn far_more_than_usual_is_told_as_it_doubles() {
+        use Severity::{High, Medium};
+        // What was sent before and then, what is usual, whether to an unknown peer that says nothing.
+        let cases = [
+            ((0, 50 * MB), 0, true, Some(High), "copied out"),
+            ((0, 50 * MB), 0, false, Some(Medium), "an upload that is answered"),
+            ((10 * MB, MB), 0, false, Some(Medium), "the last byte that makes it noticeable"),
+            ((0, 10 * MB), 0, true, None, "not noticeable"),
+            ((20 * MB, MB), 0, true, None, "told at 16.8 MB, when the count of bits grew"),
+            ((30 * MB, 10 * MB), 0, true, Some(High), "doubled again"),
+            ((0, 40 * MB), 10 * MB, true, None, "four times the usual"),
+            ((0, 41 * MB), 10 * MB, true, Some(High), "more than that"),
+            ((0, 50 * MB), u64::MAX, true, None, "always more"),
+        ];
+        for ((before, bytes), usual, pushed, severity, what) in cases {
+            let (since, service) = (Time(0), Arc::from("shop"));
+            let out = before + bytes;
+            let sent = Sent { bytes: out, out, since, service, usual, known: false, bad: false };
+            assert_eq!(judge(&sent, bytes, pushed), severity, "{what}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ const MAX_REQUESTS: usize = 1024;
 pub struct Fans {
     known: FxHashMap<NodeId, BTreeSet<Arc<str>>>,
     oldest: VecDeque<NodeId>,
+    /// Requests that were forgotten for want of room, and peers past the most of one.
+    pub dropped: u64,
 }
 
 impl Fans {
@@ -36,11 +38,25 @@ impl Fans {
                 && let Some(oldest) = self.oldest.pop_front()
             {
                 self.known.remove(&oldest);
+                self.dropped += 1;
             }
             self.oldest.push_back(root);
         }
         let peers = self.known.entry(root).or_default();
-        (peers.len() < MAX_PEERS && peers.insert(Arc::clone(peer))).then_some(peers.len())
+        if peers.contains(peer) {
+            return None;
+        }
+        if peers.len() >= MAX_PEERS {
+            self.dropped += 1;
+            return None;
+        }
+        peers.insert(Arc::clone(peer));
+        Some(peers.len())
+    }
+
+    /// The same, once they are too many.
+    fn too_many(&mut self, root: NodeId, peer: &Arc<str>) -> Option<usize> {
+        self.add(root, peer).filter(|count| *count >= MANY)
     }
 }
 
@@ -53,7 +69,7 @@ pub fn is_new(world: &mut World, peer: &Peer, owner: u32) -> bool {
 /// A new peer was turned to, for `root`, in a process of the service that `owner` is of, and has not answered in HTTP:
 /// who gathers from many does so from those that answer.
 pub fn probed(world: &mut World, peer: &Peer, root: NodeId, owner: u32) {
-    let Some(count) = world.net.fans.add(root, &peer.name).filter(|count| *count >= MANY) else { return };
+    let Some(count) = world.net.fans.too_many(root, &peer.name) else { return };
     let (service, time) = (world.service(owner), world.now);
     let all: Vec<_> = world.net.fans.known[&root].iter().cloned().collect();
     let attributes = super::attributes(world, root, peer, all.iter().map(|peer| Habit::edge(peer)));
@@ -75,4 +91,36 @@ pub fn probed(world: &mut World, peer: &Peer, root: NodeId, owner: u32) {
         attributes,
         facts,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::node_id;
+
+    /// How often a request that turns to these peers is told of, and what found no room.
+    fn told(peers: impl IntoIterator<Item = usize>, requests: u64) -> (usize, u64) {
+        let mut fans = Fans::default();
+        let peers = peers.into_iter().enumerate();
+        let told = peers.filter_map(|(n, peer)| {
+            let root = node_id(n as u64 % requests);
+            fans.too_many(root, &Arc::from(format!("10.0.0.{peer}:80")))
+        });
+        (told.count(), fans.dropped)
+    }
+
+    #[test]
+    fn eight_new_peers_of_one_request_are_too_many() {
+        assert_eq!(told(0..8, 1), (1, 0), "a scan");
+        assert_eq!(told(0..7, 1), (0, 0), "some");
+        assert_eq!(told(0..20, 1), (13, 0), "each further one is a fact more");
+        assert_eq!(told((0..40).map(|n| n % 7), 1), (0, 0), "the same again");
+        assert_eq!(told(0..40, 10), (0, 0), "of many requests");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        assert_eq!(told(0..100, 1), (57, 36));
+        assert_eq!(told(0..1030, 1030), (0, 6));
+    }
 }

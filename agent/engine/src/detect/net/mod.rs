@@ -42,7 +42,7 @@ pub struct Net {
 impl Net {
     /// Senders that were forgotten for want of room.
     pub fn dropped(&self) -> u64 {
-        self.senders.dropped
+        self.senders.dropped + self.fans.dropped + self.contents.dropped
     }
 }
 
