@@ -256,7 +256,10 @@ impl World {
         op: Op,
     ) -> Option<NodeId> {
         let began = op.time.0.saturating_add(self.config.boot_to_unix_ns);
-        let subject = u64::from_le_bytes(self.graph.get(carrier)?.span_id.0);
+        // The carrier's span may have left: some servers answer only when more comes.
+        let span = self.graph.get(carrier).map(|carrier| carrier.span_id);
+        let span = span.or_else(|| Some(self.graph.span_of(carrier)?.1));
+        let subject = span.map_or(op.pid.into(), |span| u64::from_le_bytes(span.0));
         let identity = Identity::Local { subject, inode: 1, place: before as u64, began };
         let mut node = Node::new(identity, op.pid, op.time, Body::Exchange(Box::new(exchange)));
         node.cause = Cause::Known(carrier, Link::certain(Method::Content));

@@ -188,3 +188,21 @@ fn what_was_missing_is_told() {
     let unread = "bytes 87 to 105 from its begin were not read";
     says(&run(&[Recv(CL0), Lost("GET /x HTTP/1.1\r\n\r"), Recv("\nxx"), Send(OK), Send(OK)]), unread);
 }
+
+/// Some servers answer what a request brought only when more comes, when that one's span has long left.
+#[test]
+fn a_late_answer_is_a_span_below_the_carriers() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    play(&mut s, conn, &[Recv(CL0), Send(OK)]);
+    s.wait(5_000);
+    let next = get("/next");
+    s.recv(S, conn, Server, &next);
+    s.send(S, conn, Server, OK);
+    s.send(S, conn, Server, OK);
+    s.wait(5_000);
+    let spans = s.spans();
+    let of = |path: &str| spans.iter().find(|span| scene::text(span, "url.path").as_deref() == Some(path));
+    let (carrier, hidden) = (of("/a").expect("the carrier"), of("/admin").expect("the hidden one"));
+    assert_eq!((hidden.trace_id, hidden.parent_span_id), (carrier.trace_id, Some(carrier.span_id)));
+}
