@@ -57,10 +57,12 @@ pub fn strings<'a>(of: &'a impl Attributed, key: &str) -> &'a [String] {
     }
 }
 
+/// An attribute of the resource that is a string.
+pub fn of_resource<'a>(of: &'a impl Attributed, key: &str) -> Option<&'a str> {
+    of.resource().attributes.iter().find(|(known, _)| known == key).and_then(|(_, value)| value.text())
+}
+
 /// `service.name` of the resource.
-pub fn service_name(of: &impl Attributed) -> Option<&String> {
-    of.resource().attributes.iter().find_map(|(key, value)| match value {
-        Value::Str(name) if key == "service.name" => Some(name),
-        _ => None,
-    })
+pub fn service_name(of: &impl Attributed) -> Option<&str> {
+    of_resource(of, "service.name")
 }

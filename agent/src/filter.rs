@@ -124,7 +124,7 @@ impl Filter {
         let Conditions { pids, service, .. } = &self.conditions;
         (pids.is_empty() || processes(item).any(|pid| pids.contains(&pid)))
             && self.tree.as_ref().is_none_or(|tree| processes(item).any(|pid| tree.pids.contains(&pid)))
-            && service.as_ref().is_none_or(|name| service_name(item) == Some(name))
+            && service.as_ref().is_none_or(|name| service_name(item) == Some(name.as_str()))
     }
 }
 

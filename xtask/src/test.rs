@@ -1,5 +1,6 @@
 //! Testing: every test of the workspace, the live ones with the real kernel programs and real servers.
 
+use crate::demo::{Scene, demo};
 use crate::process::{is_root, run, say};
 use crate::project::Project;
 use crate::{build, live, packages};
@@ -27,7 +28,12 @@ pub fn test(project: &Project, quick: bool) -> Result<()> {
     if quick {
         cargo.args(QUICK);
     }
-    run(&mut cargo)
+    run(&mut cargo)?;
+    if !quick {
+        say("showing the attacks, which fails when one is missed");
+        [Scene::Webshell, Scene::Smuggling].into_iter().try_for_each(|scene| demo(project, scene))?;
+    }
+    Ok(())
 }
 
 /// An error that says what to do where this machine cannot trace.

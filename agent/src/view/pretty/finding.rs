@@ -4,7 +4,7 @@ use super::{
     line::{Style, TIME_WIDTH, alarm},
     words::{clean, client, command, service, short, target, text},
 };
-use crate::attributes::{int, string, strings};
+use crate::attributes::{int, of_resource, string, strings};
 use anstyle::Style as Ansi;
 use std::time::Duration;
 use tracer_engine::{Evidence, Finding};
@@ -29,7 +29,11 @@ impl Style {
         let also = strings(finding, "tracer.finding.rules").iter().filter(|other| *other != rule);
         let also: String = also.map(|other| format!(", {other}")).collect();
         let rule = self.paint(alarm(Some(finding.severity)), rule);
-        format!("{rule}  {}{}", confidence.name(), self.dim(&also.replacen(", ", "  also ", 1)))
+        let techniques: String =
+            strings(finding, "threat.technique.id").iter().map(|id| format!(" {id}")).collect();
+        let techniques = techniques.replacen(' ', "  ATT&CK ", 1);
+        let rest = format!("{}{techniques}", also.replacen(", ", "  also ", 1));
+        format!("{rule}  {}{}", confidence.name(), self.dim(&rest))
     }
 
     /// When, from the first fact on, and what.
@@ -41,9 +45,18 @@ impl Style {
     }
 }
 
-/// The process, what it was asked or what it launched, and by whom.
+/// Digits of a container's name that are shown, as its runtimes do.
+const SHORT_ID: usize = 12;
+
+/// The process and where it runs, what it was asked or what it launched, as whom, and by whom.
 fn whose(finding: &Finding) -> String {
     let mut words = vec![service(finding)];
+    let place = |key| of_resource(finding, key).map(clean);
+    words.extend(place("k8s.pod.uid").map(|uid| format!("pod {uid}")));
+    words.extend(place("container.id").map(|id| {
+        let short: String = id.chars().take(SHORT_ID).collect();
+        format!("container {short}")
+    }));
     if let Some(method) =
         text(finding, "http.request.method_original").or(text(finding, "http.request.method"))
     {
@@ -52,7 +65,8 @@ fn whose(finding: &Finding) -> String {
     }
     if let command_args @ [_, ..] = strings(finding, "process.command_args") {
         let pid = int(finding, "process.pid").map_or(String::new(), |pid| format!("  pid {pid}"));
-        words.push(format!("$ {}{pid}", command(command_args)));
+        let user = int(finding, "process.user.id").map_or(String::new(), |user| format!("  user {user}"));
+        words.push(format!("$ {}{pid}{user}", command(command_args)));
     }
     words.extend(client(finding).map(|client| format!("from {client}")));
     words.join("  ")

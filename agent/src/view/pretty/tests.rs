@@ -5,7 +5,7 @@ use crate::{
     testing::{finding, found_span, resource, server_span, span},
 };
 use std::time::Duration;
-use tracer_engine::{SpanId, SpanKind, Stats, Value};
+use tracer_engine::{Resource, SpanId, SpanKind, Stats, Value};
 
 fn view(color: bool) -> PrettyView<Vec<u8>> {
     PrettyView::new(Vec::new(), color, TimeZone::UTC)
@@ -282,19 +282,31 @@ fn a_finding_shows_a_trace_that_nobody_asked_for() {
 #[test]
 fn a_finding_of_no_span_and_no_exchange_says_what_it_knows() {
     let mut view = view(false);
+    let mut shop = Resource::clone(&resource("shop", 812));
+    shop.attributes.push(("container.id".into(), Value::Str("0123456789abcdef".repeat(4))));
+    shop.attributes.push(("k8s.pod.uid".into(), Value::Str("0b7e1f3a-1111-2222-3333-444455556666".into())));
     let launch = Finding {
         span: None,
+        resource: shop.into(),
         attributes: vec![
             ("process.command_args", Value::Strings(vec!["sh".into(), "-c".into(), "id".into()])),
             ("process.pid", Value::Int(931)),
+            ("process.user.id", Value::Int(33)),
+            ("threat.technique.id", Value::Strings(vec!["T1059".into(), "T1190".into()])),
         ],
         evidence: Vec::new(),
         ..finding()
     };
     view.finding(&Arc::new(launch), Time(0)).unwrap();
     let text = text(&view);
-    assert_eq!(text.lines().nth(2), Some("              │ shop[812]  $ sh -c id  pid 931"));
-    assert_eq!(text.lines().count(), 3);
+    let lines: Vec<_> = text.lines().skip(1).map(|line| line.trim_start_matches([' ', '│'])).collect();
+    assert_eq!(
+        lines,
+        [
+            "http.request_smuggling  confirmed  ATT&CK T1059 T1190",
+            "shop[812]  pod 0b7e1f3a-1111-2222-3333-444455556666  container 0123456789ab  $ sh -c id  pid 931  user 33"
+        ]
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn target(of: &impl Attributed) -> String {
 
 /// Service and process.
 pub fn service(of: &impl Attributed) -> String {
-    let name = service_name(of).map_or("?".into(), |name| clean(name));
+    let name = service_name(of).map_or("?".into(), clean);
     format!("{name}[{}]", of.resource().pid)
 }
 
