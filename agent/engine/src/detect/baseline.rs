@@ -68,9 +68,11 @@ pub struct Baseline {
     lately: VecDeque<(Time, Arc<str>, Habit, VecDeque<Subject>)>,
     /// Bytes of all habits that are learned.
     held: Held,
+    /// How often anything was seen that is known.
+    seen: u64,
     /// How often anything was learned or forgotten.
     pub changes: u64,
-    /// Habits that found no room.
+    /// Habits that found no room, or were forgotten for another one's sake.
     pub unlearned: u64,
 }
 
@@ -105,7 +107,8 @@ struct Service {
     learned: bool,
     /// Something of this kind found no room: what is not there may be usual all the same.
     full: [bool; Habit::KINDS],
-    habits: BTreeSet<Habit>,
+    /// Its habits, and when each was seen last, in a count of all that was.
+    habits: BTreeMap<Habit, u64>,
     /// Those of them that people said are normal.
     accepted: BTreeSet<Habit>,
     /// Bytes of the habits.
@@ -153,6 +156,15 @@ impl Held {
     }
 }
 
+impl Service {
+    /// Of a kind, what people did not accept and was not seen for longest.
+    fn oldest(&self, kind: usize) -> Option<Habit> {
+        let own =
+            self.habits.iter().filter(|(habit, _)| habit.kind() == kind && !self.accepted.contains(*habit));
+        own.min_by_key(|(_, seen)| **seen).map(|(habit, _)| habit.clone())
+    }
+}
+
 impl Baseline {
     /// Whether a service usually launches this program, with arguments of this shape, for this route.
     pub fn launch(&self, service: &str, route: &str, executable: &str, shape: &str) -> Seen {
@@ -168,7 +180,7 @@ impl Baseline {
     /// not known.
     pub fn egress(&self, service: &str, peer: &str) -> u64 {
         let Some(known) = self.services.get(service) else { return 0 };
-        known.habits.range(Habit::all_egress(peer)).next_back().map_or(0, Habit::bytes)
+        known.habits.range(Habit::all_egress(peer)).next_back().map_or(0, |(habit, _)| habit.bytes())
     }
 
     /// Whether enough is known of a service to call something new.
@@ -184,7 +196,7 @@ impl Baseline {
     /// Whether a service has this habit.
     pub fn seen(&self, service: &str, habit: &Habit) -> Seen {
         match self.services.get(service) {
-            Some(known) if known.habits.contains(habit) => Seen::Known,
+            Some(known) if known.habits.contains_key(habit) => Seen::Known,
             Some(known) if known.learned && !known.full[habit.kind()] => Seen::New,
             _ => Seen::Cold,
         }
@@ -212,6 +224,9 @@ impl Baseline {
             return Seen::Known;
         }
         if seen == Seen::Known {
+            self.seen += 1;
+            let last = self.services.get_mut(service).and_then(|known| known.habits.get_mut(&key.1));
+            last.into_iter().for_each(|last| *last = self.seen);
             return seen;
         }
         if self.waiting.len() >= MAX_WAITING {
@@ -271,7 +286,7 @@ impl Baseline {
             observed_s: known.before_s + now.since(known.since) / 1_000_000_000,
             requests: known.requests,
             learned: known.learned,
-            habits: known.habits.difference(&known.accepted).cloned().collect(),
+            habits: known.habits.keys().filter(|habit| !known.accepted.contains(habit)).cloned().collect(),
             accepted: known.accepted.iter().cloned().collect(),
         };
         self.services.iter().map(usual).collect()
@@ -282,7 +297,7 @@ impl Baseline {
         let Usual { service, observed_s, requests, learned, habits, accepted } = usual;
         let service: Arc<str> = service.into();
         if let Some(forgotten) = self.services.remove(&service) {
-            forgotten.habits.iter().for_each(|habit| self.held.remove(habit));
+            forgotten.habits.keys().for_each(|habit| self.held.remove(habit));
         }
         self.changes += 1;
         if requests == 0 && !learned && habits.is_empty() && accepted.is_empty() {
@@ -294,7 +309,8 @@ impl Baseline {
         // What people said comes first where there is no room for all.
         for habit in accepted {
             self.learn(&service, habit.clone(), now);
-            if let Some(known) = self.services.get_mut(&service).filter(|known| known.habits.contains(&habit))
+            if let Some(known) =
+                self.services.get_mut(&service).filter(|known| known.habits.contains_key(&habit))
             {
                 known.accepted.insert(habit);
             }
@@ -307,7 +323,7 @@ impl Baseline {
     fn unlearn(&mut self, service: &Arc<str>, habit: &Habit) {
         if let Some(known) = self.services.get_mut(service)
             && !known.accepted.contains(habit)
-            && known.habits.remove(habit)
+            && known.habits.remove(habit).is_some()
         {
             known.held.remove(habit);
             self.held.remove(habit);
@@ -317,20 +333,27 @@ impl Baseline {
 
     /// Gives whether it was not known before, and is now.
     fn learn(&mut self, service: &Arc<str>, habit: Habit, now: Time) -> bool {
-        let held = self.held;
+        self.seen += 1;
+        let (mut held, seen, mut gone) = (self.held, self.seen, 0);
         let added = match self.service(service, now) {
-            Some(known) if known.habits.contains(&habit) => return false,
-            Some(known) => {
-                let room = held.has_room(&habit, MAX_BYTES) && known.held.has_room(&habit, MAX_SERVICE_BYTES);
-                known.full[habit.kind()] |= !room;
-                if room {
+            Some(known) if known.habits.contains_key(&habit) => return false,
+            Some(known) => loop {
+                if held.has_room(&habit, MAX_BYTES) && known.held.has_room(&habit, MAX_SERVICE_BYTES) {
                     known.held.add(&habit);
-                    known.habits.insert(habit.clone());
+                    known.habits.insert(habit.clone(), seen);
+                    break true;
                 }
-                room
-            }
+                // What is new is more likely to come again than what was not seen for longest.
+                known.full[habit.kind()] = true;
+                let Some(oldest) = known.oldest(habit.kind()) else { break false };
+                known.habits.remove(&oldest);
+                known.held.remove(&oldest);
+                held.remove(&oldest);
+                gone += 1;
+            },
             None => false,
         };
+        (self.held, self.unlearned) = (held, self.unlearned + gone);
         self.changes += u64::from(added);
         self.unlearned += u64::from(!added);
         if added {
@@ -354,7 +377,7 @@ impl Baseline {
                 requests: 0,
                 learned: false,
                 full: [false; Habit::KINDS],
-                habits: BTreeSet::new(),
+                habits: BTreeMap::new(),
                 accepted: BTreeSet::new(),
                 held: Held::default(),
             };
@@ -530,6 +553,18 @@ mod tests {
             Seen::Cold,
             "what found no room may be usual"
         );
+        let last = Habit::endpoint(&format!("GET /{}{}", MAX_WAITING - 1, "x".repeat(512)));
+        assert_eq!(baseline.seen("shop", &last), Seen::Known, "the latest are learned");
+        let first = known.habits.keys().next().cloned().expect("there are some");
+        assert_eq!(observe(&mut baseline, 1, &first, WAIT_MS), Seen::Known);
+        for n in 0..baseline.services["shop"].habits.len() as u64 - 1 {
+            let habit = Habit::endpoint(&format!("POST /{n}{}", "x".repeat(512)));
+            observe(&mut baseline, n, &habit, WAIT_MS);
+        }
+        baseline.settle(&Cases::default(), at(2 * WAIT_MS));
+        assert_eq!(baseline.seen("shop", &first), Seen::Known, "what was seen again stays");
+        assert_eq!(baseline.seen("shop", &last), Seen::Cold, "what was not goes");
+        assert_eq!(baseline.held, baseline.services["shop"].held);
         for n in 0..MAX_SERVICES + 10 {
             baseline.served(&n.to_string().into(), at(0));
         }
