@@ -288,7 +288,7 @@ impl World {
             self.net.contents.ended(node, self.now);
             self.tasks.has_served(pid, node, end);
             if let Some(exchange) = self.graph.get(node).and_then(Node::exchange) {
-                self.launches.requests.ended(self.tasks.family(pid), node, exchange);
+                self.launches.requests.ended((self.tasks.family(pid), pid), node, exchange);
             }
         }
         self.graph.end(node, end, self.now);

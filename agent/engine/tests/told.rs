@@ -172,6 +172,42 @@ fn what_a_field_or_a_path_left_for_later_is_an_order_too() {
 }
 
 #[test]
+fn what_a_worker_beside_the_server_launches_a_request_may_have_told_it() {
+    const WORKER: Thread = Thread(30, 30);
+    for (open, args, found) in [
+        (true, ["sh", "-c", "make -C /srv"], 1),
+        (false, ["sh", "-c", "make -C /srv"], 1),
+        (false, ["sh", "-c", "make -C /opt"], 0),
+    ] {
+        let mut s = Scene::new();
+        s.exec(Thread(10, 10), &["shop"]);
+        s.fork(Thread(10, 10), 20);
+        s.fork(Thread(10, 10), 30);
+        let conn = s.accept(80);
+        s.recv(S, conn, Server, &get("/first"));
+        s.send(S, conn, Server, &answer(200, "ok"));
+        s.recv(S, conn, Server, &get("/queue?job=make+-C+%2Fsrv"));
+        if !open {
+            s.send(S, conn, Server, &answer(202, "ok"));
+            s.wait(1_000);
+        }
+        s.fork(WORKER, 40);
+        s.exec_as(Exec { ppid: 30, ..Exec::default() }, Thread(40, 40), "/bin/sh", &args);
+        s.fork(Thread(40, 40), 41);
+        s.exec(Thread(41, 41), &["id"]);
+        s.exit(41, 0);
+        s.exit(40, 0);
+        s.wait(4_000);
+        let told: Vec<_> = s.found().iter().map(|finding| finding.rule).collect();
+        assert_eq!(told, vec!["process.command_from_request"; found], "{open} {args:?}");
+        let path = |finding: &&tracer_engine::Finding| {
+            finding.attributes.iter().any(|(_, value)| *value == tracer_engine::Value::Str("/queue".into()))
+        };
+        assert!(s.found().iter().all(path));
+    }
+}
+
+#[test]
 fn a_timer_is_older_than_the_first_request() {
     let told = |late: bool| {
         let mut s = Scene::new();

@@ -147,10 +147,27 @@ fn begins(world: &mut World, origin: &Origin, op: Op) -> Option<u64> {
     Some(world.launches.open(incident))
 }
 
+/// A process that reads no requests, a worker that a server had forked before its first one, launches what a request to
+/// that server says: whichever way it was told, it was told by that.
+fn begins_beside(world: &mut World, image: &Image, op: Op) -> Option<u64> {
+    world.tasks.stamp(image.parent_pid)?;
+    let family = world.tasks.family(image.parent_pid);
+    let reader = world.launches.requests.reader(family).filter(|reader| *reader != image.parent_pid)?;
+    if !world.launches.has_room() {
+        return None;
+    }
+    let open: Vec<_> = world.causes.open_requests(reader).rev().take(MAX_COMPARED).collect();
+    let order = open.into_iter().find_map(|node| one_in(world, node, image));
+    let (node, _) = order.or_else(|| said_before(world, reader, image))?;
+    let (server, when) = ((reader, None), When::Idle(None));
+    Some(world.launches.open(Incident::new(server, op.time, when, vec![node])))
+}
+
 /// A process is about to be shown with a new image: finds the requests that say what it runs.
 pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
     if !world.launches.lines.contains_key(&op.pid) {
-        let Some(incident) = begins(world, origin, op) else { return early(world, image, op) };
+        let begun = begins(world, origin, op).or_else(|| begins_beside(world, image, op));
+        let Some(incident) = begun else { return early(world, image, op) };
         world.launches.enter(op.pid, Line::new(incident, image.parent_pid, Below::Same));
     }
     let Some((_, incident)) = world.launches.line(op.pid) else { return };
@@ -182,16 +199,16 @@ pub fn executes(world: &mut World, image: &Image, origin: &Origin, op: Op) {
 /// The order of a request that ended before: it was kept for later, or for another request.
 fn said_before(world: &mut World, reader: u32, image: &Image) -> Option<(NodeId, Order)> {
     let latest: Vec<_> = world.launches.requests.latest(world.tasks.family(reader)).collect();
-    for node in latest {
-        let launches = &mut world.launches;
-        let Some(exchange) = launches.requests.find(node, &world.graph) else { continue };
-        let order = order(launches.said.of(node, exchange), image);
-        if let Some(order) = order.filter(Order::is_one) {
-            launches.requests.keep(node, &world.graph);
-            return Some((node, order));
-        }
-    }
-    None
+    latest.into_iter().find_map(|node| one_in(world, node, image))
+}
+
+/// The order that a request is, if it is one.
+fn one_in(world: &mut World, node: NodeId, image: &Image) -> Option<(NodeId, Order)> {
+    let launches = &mut world.launches;
+    let exchange = launches.requests.find(node, &world.graph)?;
+    let order = order(launches.said.of(node, exchange), image).filter(Order::is_one)?;
+    launches.requests.keep(node, &world.graph);
+    Some((node, order))
 }
 
 /// What the requests had room for that may have said what is launched.

@@ -50,6 +50,8 @@ struct Ended {
     plain: VecDeque<NodeId>,
     /// The most room that one had of those before.
     room: usize,
+    /// The process that has read the last one.
+    reader: u32,
 }
 
 impl Default for Requests {
@@ -135,13 +137,14 @@ impl Requests {
     }
 
     /// A request that a server has read ended.
-    pub fn ended(&mut self, server: u64, node: NodeId, exchange: &Exchange) {
+    pub fn ended(&mut self, (server, pid): (u64, u32), node: NodeId, exchange: &Exchange) {
         let plain = !exchange.target().contains(&b'?') && exchange.content.is_empty();
         if self.servers.len() >= MAX_SERVERS && !self.servers.contains_key(&server) {
             self.dropped += self.ended.len() as u64;
             self.servers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|server| self.gone(server));
         }
         let ended = self.servers.entry(server).or_default();
+        ended.reader = pid;
         let kept = if plain { &mut ended.plain } else { &mut ended.latest };
         kept.push_back(node);
         let oldest = if kept.len() > MAX_ENDED { kept.pop_front() } else { None };
@@ -180,6 +183,11 @@ impl Requests {
     pub fn latest(&self, server: u64) -> impl Iterator<Item = NodeId> {
         let ended = self.servers.get(&server).into_iter();
         ended.flat_map(|ended| ended.latest.iter().rev().chain(ended.plain.iter().rev()).copied())
+    }
+
+    /// The process that has read a server's last request.
+    pub fn reader(&self, server: u64) -> Option<u32> {
+        self.servers.get(&server).map(|ended| ended.reader)
     }
 
     /// The most room that a request had which has ended.
