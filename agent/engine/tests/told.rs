@@ -208,6 +208,32 @@ fn what_a_worker_beside_the_server_launches_a_request_may_have_told_it() {
 }
 
 #[test]
+fn an_address_that_a_page_was_given_is_no_order() {
+    for (target, severity) in [
+        ("/preview?url=http%3A%2F%2Fexample.org%2Fsome%2Fpage", "medium"),
+        ("/preview?url=http%3A%2F%2Fexample.org%2Fsome%2Fpage&k=U2FsdGVkX18wMTIzNDU2Nzg5", "high"),
+        ("/preview?url=http%3A%2F%2Fexample.org%2Fsome%2Fpage+-o+x.php", "high"),
+    ] {
+        let (mut s, conn) = server(false);
+        s.recv(S, conn, Server, &get(target));
+        let url = "http://example.org/some/page";
+        let text = if target.contains(".php") {
+            format!("curl -s {url} -o x.php")
+        } else {
+            format!("curl -s '{url}'")
+        };
+        s.fork(S, 40);
+        s.exec(Thread(40, 40), &["sh", "-c", &text]);
+        s.exec(Thread(40, 40), &["curl", "-s", url]);
+        s.exit(40, 0);
+        s.send(S, conn, Server, &answer(200, "ok"));
+        s.wait(4_000);
+        let told: Vec<_> = s.found().iter().map(|finding| finding.severity.name()).collect();
+        assert_eq!(told, [severity], "{target}");
+    }
+}
+
+#[test]
 fn a_timer_is_older_than_the_first_request() {
     let told = |late: bool| {
         let mut s = Scene::new();

@@ -211,8 +211,9 @@ fn one_in(world: &mut World, node: NodeId, image: &Image) -> Option<(NodeId, Ord
     Some((node, order))
 }
 
-/// What the requests had room for that may have said what is launched.
-fn room(world: &World, incident: &Incident) -> Room {
+/// What the requests had room for that may have said what is launched. What stands in that as an argument says nothing
+/// besides: a page that fetches an address which it was given has that in its request, and the rest was the application's.
+fn room(world: &World, incident: &Incident, program: &Program<'_>) -> Room {
     let requests = &world.launches.requests;
     if let When::Idle(_) = incident.when {
         let seen = world.tasks.stamp(incident.reader).map(|_| world.tasks.family(incident.reader));
@@ -220,7 +221,13 @@ fn room(world: &World, incident: &Incident) -> Room {
     }
     let open = incident.candidates.iter().map(|node| requests.get(*node));
     let readable = open.clone().map(|request| request.filter(|request| request.unread.is_none()));
-    let room = readable.map(|request| request.map(room::room));
+    let script =
+        program.text().filter(|_| matches!(program.kind, program::Kind::Shell(_))).map(shell::Script::of);
+    let told = script.iter().flat_map(|script| script.programs()).flat_map(|(_, args)| args);
+    let own = if script.is_some() { &[] } else { program.args };
+    let arguments: FxHashSet<&[u8]> = told.chain(own).map(|word| word.as_bytes()).collect();
+    let data = |value: &[u8]| arguments.contains(value);
+    let room = readable.map(|request| request.map(|request| room::room(request, data)));
     Room {
         open: room.reduce(|most, next| Some(most?.max(next?))).flatten(),
         opaque: open.flatten().map(room::opaque).max().unwrap_or_default(),
@@ -293,7 +300,8 @@ pub fn executed(
     let said = order.as_ref().map(|(node, _)| *node);
     let request = said.filter(|said| incident.candidates.contains(said)).or(sole).or(said);
     let timer = incident.timer;
-    let room = world.launches.incidents.get(&id).map(|incident| room(world, incident)).unwrap_or_default();
+    let room =
+        world.launches.incidents.get(&id).map(|incident| room(world, incident, &program)).unwrap_or_default();
     let route = match (request, when) {
         (Some(request), _) => world.launches.requests.route(request),
         (None, When::InFlight(_)) => SOME_REQUEST.to_owned(),

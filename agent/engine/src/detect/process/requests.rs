@@ -154,7 +154,7 @@ impl Requests {
         } else if let Some(Body::Exchange(exchange)) = oldest.and_then(|oldest| self.drop_ended(oldest))
             && let Some(ended) = self.servers.get_mut(&server)
         {
-            ended.room = ended.room.max(room(&exchange));
+            ended.room = ended.room.max(room(&exchange, |_| false));
         }
     }
 
@@ -194,7 +194,9 @@ impl Requests {
     pub fn room(&self, server: u64, graph: &Graph) -> usize {
         let Some(ended) = self.servers.get(&server) else { return 0 };
         let (before, all) = (ended.room, ended.latest.iter().chain(&ended.plain).copied());
-        all.filter_map(|node| self.find(node, graph)).map(room).fold(before, usize::max)
+        all.filter_map(|node| self.find(node, graph))
+            .map(|request| room(request, |_| false))
+            .fold(before, usize::max)
     }
 
     /// A request, wherever it is.

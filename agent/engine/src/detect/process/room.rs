@@ -81,11 +81,13 @@ const FORMATS: &[(usize, &[u8])] = &[
 ];
 
 /// Bytes of the longest value of a request that could say what cannot be read in it: an order that is encrypted, or
-/// put together. The path, numbers and what every client says are none: a request always has these.
-pub fn room(exchange: &Exchange) -> usize {
+/// put together. The path, numbers and what every client says are none: a request always has these; nor is a value that
+/// `data` knows.
+pub fn room(exchange: &Exchange, data: impl Fn(&[u8]) -> bool) -> usize {
     let number = |value: &[u8]| value.iter().all(|b| b.is_ascii_digit() || b".,:-+".contains(b));
     let mut longest = 0;
-    let mut value = |value: &[u8]| longest = longest.max(if number(value) { 0 } else { value.len() });
+    let mut value =
+        |value: &[u8]| longest = longest.max(if number(value) || data(value) { 0 } else { value.len() });
     let target = exchange.target();
     if let Some(at) = target.iter().position(|b| *b == b'?') {
         values(&target[at + 1..], b'&', &mut value);
@@ -193,10 +195,8 @@ mod tests {
     #[test]
     fn what_a_request_has_room_for() {
         let room = |target: &str, fields: &str, content: &str| {
-            super::room(&exchange(
-                &format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"),
-                content.as_bytes(),
-            ))
+            let request = format!("POST {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+            super::room(&exchange(&request, content.as_bytes()), |value| value == b"http://h/x")
         };
         let everyones = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\nSec-Fetch-Mode: cors\r\nAuthorization: Bearer abcd\r\n";
         let cases = [
@@ -204,6 +204,8 @@ mod tests {
             ("/a?id=1234567&v=1.2", "", "", 0),
             ("/a?x=abc&y=abcdef", "", "", 6),
             ("/a?abcd", "", "", 4),
+            ("/a?u=http%3A%2F%2Fh%2Fx&v=abc", "", "", 3),
+            ("/a?u=http%3A%2F%2Fh%2Fx%3Bid", "", "", 13),
             ("/a?x=YWJjZA==", "", "", 8),
             ("/", "", "YWJjZA==", 8),
             ("/", "Cookie: a=1; s=abcde\r\n", "", 5),
