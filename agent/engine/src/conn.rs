@@ -165,6 +165,13 @@ impl Conn {
         self.outbound = Some(Box::new(Outbound::connecting(&self.endpoints.remote, op, world)));
     }
 
+    /// The other end took it.
+    pub fn established(&mut self) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.established();
+        }
+    }
+
     /// The kernel's count of the bytes sent and received, when the connection ends.
     pub fn total(&mut self, sent: u64, received: u64, world: &mut World) {
         if let Some(mut outbound) = self.outbound.take() {

@@ -226,6 +226,7 @@ impl Engine {
         }
         if let Some(conn) = self.conns.get_mut(&state.sock.id) {
             conn.update(&state.sock);
+            conn.established();
             conn.starts_at(state.write_seq, state.copied_seq);
         }
     }

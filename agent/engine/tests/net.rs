@@ -317,6 +317,36 @@ fn who_gathers_from_many_that_answer_is_no_fan() {
 }
 
 #[test]
+fn who_knocks_where_most_are_there_may_look_after_them() {
+    for (closed, severity) in [(0, "medium"), (3, "medium"), (6, "high")] {
+        let mut s = Scene::new();
+        let inbound = s.accept(80);
+        s.recv(S, inbound, Server, &get("/status"));
+        for port in 9000..9012 {
+            if port < 9000 + closed {
+                let probe = s.begin_connect(S, port);
+                s.state(
+                    probe,
+                    Client,
+                    S,
+                    tracer_common::tcp_state::SYN_SENT,
+                    tracer_common::tcp_state::CLOSE,
+                );
+            } else {
+                let peer = outbound(&mut s, S, port);
+                s.shut(S, peer, Client);
+            }
+        }
+        s.send(S, inbound, Server, &answer(200, "done"));
+        let found = findings(&mut s);
+        assert!(
+            matches!(&found[..], [one] if one.starts_with(&format!("net.fanout {severity}"))),
+            "{closed}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_pool_that_a_request_began_is_no_fan_when_it_ends() {
     let mut s = Scene::new();
     let inbound = s.accept(80);

@@ -10,7 +10,7 @@ use crate::{
 };
 use rustc_hash::FxHashMap;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -21,10 +21,10 @@ const MAX_PEERS: usize = 64;
 /// Most requests of which peers are noted, some kilobytes each at most. Past it the oldest is forgotten.
 const MAX_REQUESTS: usize = 1024;
 
-/// New peers, by the request or launch that all began with.
+/// New peers, by the request or launch that all began with, and whether each was there.
 #[derive(Debug, Default)]
 pub struct Fans {
-    known: FxHashMap<NodeId, BTreeSet<Arc<str>>>,
+    known: FxHashMap<NodeId, BTreeMap<Arc<str>, bool>>,
     oldest: VecDeque<NodeId>,
     /// Requests that were forgotten for want of room, and peers past the most of one.
     pub dropped: u64,
@@ -32,7 +32,7 @@ pub struct Fans {
 
 impl Fans {
     /// Notes a peer; gives how many there are by now, if it is a further one.
-    fn add(&mut self, root: NodeId, peer: &Arc<str>) -> Option<usize> {
+    fn add(&mut self, root: NodeId, peer: &Arc<str>, lives: bool) -> Option<usize> {
         if !self.known.contains_key(&root) {
             if self.known.len() >= MAX_REQUESTS
                 && let Some(oldest) = self.oldest.pop_front()
@@ -43,20 +43,26 @@ impl Fans {
             self.oldest.push_back(root);
         }
         let peers = self.known.entry(root).or_default();
-        if peers.contains(peer) {
+        if peers.contains_key(peer) {
             return None;
         }
         if peers.len() >= MAX_PEERS {
             self.dropped += 1;
             return None;
         }
-        peers.insert(Arc::clone(peer));
+        peers.insert(Arc::clone(peer), lives);
         Some(peers.len())
     }
 
     /// The same, once they are too many.
-    fn too_many(&mut self, root: NodeId, peer: &Arc<str>) -> Option<usize> {
-        self.add(root, peer).filter(|count| *count >= MANY)
+    fn too_many(&mut self, root: NodeId, peer: &Arc<str>, lives: bool) -> Option<usize> {
+        self.add(root, peer, lives).filter(|count| *count >= MANY)
+    }
+
+    /// Whether most of a request's new peers were there.
+    fn most_live(&self, root: NodeId) -> bool {
+        let peers = &self.known[&root];
+        2 * peers.values().filter(|lives| **lives).count() > peers.len()
     }
 }
 
@@ -67,11 +73,12 @@ pub fn is_new(world: &mut World, peer: &Peer, owner: u32) -> bool {
 }
 
 /// A new peer was turned to, for `root`, in a process of the service that `owner` is of, and has not answered in HTTP:
-/// who gathers from many does so from those that answer.
-pub fn probed(world: &mut World, peer: &Peer, root: NodeId, owner: u32) {
-    let Some(count) = world.net.fans.too_many(root, &peer.name) else { return };
+/// who gathers from many does so from those that answer. Where most of them were there, `lives`, it may look after
+/// them: who looks for what there is finds closed doors.
+pub fn probed(world: &mut World, peer: &Peer, lives: bool, root: NodeId, owner: u32) {
+    let Some(count) = world.net.fans.too_many(root, &peer.name, lives) else { return };
     let (service, time) = (world.service(owner), world.now);
-    let all: Vec<_> = world.net.fans.known[&root].iter().cloned().collect();
+    let all: Vec<_> = world.net.fans.known[&root].keys().cloned().collect();
     let attributes = super::attributes(world, root, peer, all.iter().map(|peer| Habit::edge(peer)));
     let title = format!("{service} turns to {MANY} or more new peers, {}", super::name(world, root));
     let fact =
@@ -83,7 +90,7 @@ pub fn probed(world: &mut World, peer: &Peer, root: NodeId, owner: u32) {
     world.raise(Case {
         rule: "net.fanout",
         subject: Subject::Node(root),
-        severity: Severity::High,
+        severity: if world.net.fans.most_live(root) { Severity::Medium } else { Severity::High },
         confidence: Confidence::Probable,
         title,
         time,
@@ -104,7 +111,7 @@ mod tests {
         let peers = peers.into_iter().enumerate();
         let told = peers.filter_map(|(n, peer)| {
             let root = node_id(n as u64 % requests);
-            fans.too_many(root, &Arc::from(format!("10.0.0.{peer}:80")))
+            fans.too_many(root, &Arc::from(format!("10.0.0.{peer}:80")), false)
         });
         (told.count(), fans.dropped)
     }

@@ -90,6 +90,8 @@ pub struct Outbound {
     known: bool,
     /// Whether the peer has said anything, or need not yet: a request is sent.
     heard: bool,
+    /// Whether the peer took the connection.
+    reached: bool,
     /// Whether anything was asked: who only knocks, or waits for a banner, asks nothing.
     asked: bool,
     /// Whether the peer has said anything since.
@@ -116,11 +118,17 @@ impl Outbound {
             called: false,
             known: false,
             heard: false,
+            reached: false,
             asked: false,
             answered: false,
             probes,
             relay: Relay::default(),
         }
+    }
+
+    /// The peer takes the connection.
+    pub fn established(&mut self) {
+        self.reached = true;
     }
 
     /// Whether its bytes are of interest though it is no HTTP.
@@ -173,7 +181,9 @@ impl Outbound {
             // What a server keeps for other requests is a pool's.
             && (owner != self.pid || world.graph.is_active(root))
         {
-            fanout::probed(world, &self.peer, root, owner);
+            // What looks whether others are there finds most of them.
+            let lives = self.reached && owner == self.pid;
+            fanout::probed(world, &self.peer, lives, root, owner);
         }
     }
 
