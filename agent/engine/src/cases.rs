@@ -254,6 +254,11 @@ impl Cases {
         }
     }
 
+    /// Whether something was said of a subject, and is still known.
+    pub fn knows(&self, rule: &'static str, subject: Subject) -> bool {
+        self.known.contains_key(&(family(rule), subject))
+    }
+
     /// Whether a case has not left yet.
     pub fn is_open(&self, rule: &'static str, subject: Subject) -> bool {
         self.known.get(&(family(rule), subject)).is_some_and(|known| !known.told)

@@ -63,6 +63,8 @@ pub struct World {
     pub baseline: Baseline,
     /// Who was told of for the framing of his requests.
     pub ambiguities: Ambiguities,
+    /// Clients of whom something suspicious was told.
+    pub suspicions: Ambiguities,
     /// What goes out.
     pub net: Net,
     /// Counters.
@@ -106,6 +108,7 @@ impl World {
             launches: process::Launches::default(),
             baseline: Baseline::default(),
             ambiguities: Ambiguities::default(),
+            suspicions: Ambiguities::default(),
             net: Net::default(),
             stats: Stats::default(),
             unfinished: Budget::new(MAX_UNFINISHED),

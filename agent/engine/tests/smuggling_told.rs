@@ -243,3 +243,80 @@ fn an_attack_explains_no_other_message() {
         assert_eq!(found, [other, attack], "{others}");
     }
 }
+
+/// What is but suspicious is no flood either, and hides no attack.
+#[test]
+fn what_is_suspicious_is_told_once_for_a_client() {
+    // An application that answers twice.
+    const PLAIN: &str = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\na=b";
+    let mut s = Scene::new();
+    for n in 0..500 {
+        let conn = s.accept(80);
+        play(&mut s, conn, &[Recv(PLAIN), Send(OK), Send(OK)]);
+        if n == 250 {
+            s.wait(10_000);
+        }
+    }
+    s.wait(5_000);
+    let twice = "http.request_smuggling suspicious: POST /a carried a request that was not captured, which was answered 200";
+    assert_eq!(s.findings(), [twice]);
+    assert_eq!(told(&s, "tracer.finding.count"), ["Int(251)"]);
+    let conn = s.accept(80);
+    play(&mut s, conn, &[Recv(CL0), Send(OK), Send(OK)]);
+    s.wait(5_000);
+    let attack = "http.request_smuggling confirmed: POST /a carried GET /admin, which was answered 200";
+    assert_eq!(s.findings(), [twice, attack]);
+}
+
+/// Both readings, who is who, and what was smuggled.
+#[test]
+fn findings_say_all_that_is_known() {
+    let run = |inbound: &str, sent: &str| {
+        let mut chain = Chain::new(inbound);
+        chain.asks(sent);
+        chain.answers(&format!("{OK}{OK}"));
+        chain.delivers(OK);
+        chain.s.wait(5_000);
+        chain.s.finish();
+        chain.s
+    };
+    let says = |s: &Scene, key: &str, expected: &str| {
+        assert_eq!(told(s, key), [format!("Str({expected:?})")], "{key}");
+    };
+    let fact = |s: &Scene, text: &str| {
+        let facts: Vec<_> = s.found()[0].evidence.iter().map(|fact| fact.text.clone()).collect();
+        assert!(facts.iter().any(|fact| fact == text), "{text}: {facts:?}");
+    };
+
+    let s = run(CL0, CL0);
+    says(&s, "tracer.smuggling.technique", "CL.0: content left unread");
+    says(&s, "tracer.smuggling.framing", "Content-Length (38)");
+    says(&s, "tracer.smuggling.back_end", "127.0.0.1:81");
+    assert!(told(&s, "tracer.smuggling.front_end")[0].starts_with("Str(\"127.0.0.1:"));
+    says(&s, "tracer.smuggled.text", EVIL);
+    says(&s, "client.address", "127.0.0.1");
+    fact(&s, "a reader that leaves content unread comes to GET /admin HTTP/1.1 there");
+
+    let s = run(CL_TE, CL_TE);
+    says(&s, "tracer.smuggling.technique", "CL.TE: length against coding");
+    says(&s, "tracer.smuggling.framing", "the chunked coding");
+    says(&s, "tracer.smuggling.back_end", "127.0.0.1:81");
+    assert!(told(&s, "tracer.smuggling.front_end")[0].starts_with("Str(\"127.0.0.1:"));
+    says(&s, "tracer.smuggled.method", "GET");
+    says(&s, "tracer.smuggled.target", "/admin");
+    says(&s, "tracer.smuggled.text", EVIL);
+    says(&s, "client.address", "127.0.0.1");
+    fact(
+        &s,
+        "read by Content-Length (43), GET /admin is part of POST /a; as it went out, by the chunked coding, it follows that",
+    );
+
+    let split = "GET /x HTTP/1.1\r\nHost: h\r\n\r\nGET /admin HTTP/1.1\r\nCookie: secret\r\n\r\n";
+    let s = run(
+        &get("/x%20HTTP/1.1%0d%0aHost:%20h%0d%0a%0d%0aGET%20/admin%20HTTP/1.1%0d%0aCookie:%20secret"),
+        split,
+    );
+    says(&s, "tracer.smuggling.technique", "request splitting");
+    says(&s, "tracer.smuggling.framing", "no length and no coding (no content)");
+    says(&s, "tracer.smuggled.text", "GET /admin HTTP/1.1\r\nCookie: REDACTED\r\n\r\n");
+}

@@ -187,7 +187,9 @@ impl Conversation {
 
     /// Something is found, of what began when so many records had been lost: one that was lost since may explain it.
     pub(super) fn found(&mut self, case: Case, lost: u64, world: &mut World) {
-        smuggling::explains(&case, world);
+        let about = case.subject;
+        let Some(case) = smuggling::once(case, world) else { return };
+        smuggling::explains(about, world);
         let Case { subject, confidence, .. } = case;
         world.raise(case);
         let lost = world.stats.lost - lost;

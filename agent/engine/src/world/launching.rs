@@ -185,6 +185,7 @@ impl World {
         process::exited(self, exit, op);
         self.causes.forget(op.pid);
         self.ambiguities.forget(op.pid);
+        self.suspicions.forget(op.pid);
         self.hops.exited(op.pid);
         if self.tasks.unwatch(op.pid) {
             self.output(Output::UnwatchThreads(op.pid));

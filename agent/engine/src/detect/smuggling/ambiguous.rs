@@ -53,20 +53,21 @@ struct Client {
 impl Ambiguities {
     /// A client was odd in these ways: the finding that tells of him now, with all his ways and how often he had any.
     /// Nothing where all was told.
-    fn note(&mut self, pid: u32, ends: &Endpoints, kinds: &[&'static str], cases: &Cases) -> Option<Told> {
-        let of_server = hash(ends.local.to_string());
+    fn note(&mut self, rule: &'static str, odd: &Odd<'_>, cases: &Cases) -> Option<Told> {
+        let Odd { pid, of_server, of_client, kinds, subject } = *odd;
         let known = self.servers.len() < MAX_SERVERS || self.servers.contains_key(&of_server);
         let of_server = if known { of_server } else { 0 };
         let server = self.servers.entry(of_server).or_default();
         server.pids.insert(pid);
-        let of_client = Some(hash(address(&ends.remote)));
+        let of_client = Some(of_client);
         let single = server.clients.contains_key(&of_client) || server.clients.len() < MAX_CLIENTS;
         let of_client = of_client.filter(|_| single);
         let client = server.clients.entry(of_client).or_default();
         client.times += 1;
         let told = client.kinds.len();
-        let open = client.kinds.last().map(|(_, subject)| *subject).filter(|s| cases.is_open(RULE, *s));
-        let subject = open.unwrap_or_else(|| Subject::Other(hash((of_server, of_client, client.times))));
+        let open = client.kinds.last().map(|(_, subject)| *subject).filter(|s| cases.is_open(rule, *s));
+        let own = || subject.unwrap_or_else(|| Subject::Other(hash((of_server, of_client, client.times))));
+        let subject = open.unwrap_or_else(own);
         for kind in kinds {
             if client.kinds.iter().all(|(known, _)| known != kind) {
                 client.kinds.push((kind, subject));
@@ -107,6 +108,16 @@ impl Ambiguities {
     }
 }
 
+/// Something odd that a client did.
+struct Odd<'a> {
+    pid: u32,
+    of_server: u64,
+    of_client: u64,
+    kinds: &'a [&'static str],
+    /// What it is told about, where it is one message.
+    subject: Option<Subject>,
+}
+
 /// What is to be told of a client.
 struct Told {
     subject: Subject,
@@ -139,7 +150,10 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
         kinds = vec![kind];
         title = format!("the content of {} {way}", carrier.name());
     }
-    let told = world.ambiguities.note(pid, &carrier.endpoints, &kinds, &world.cases);
+    let Endpoints { local, remote } = &carrier.endpoints;
+    let (of_server, of_client) = (hash(local.to_string()), hash(address(remote)));
+    let odd = Odd { pid, of_server, of_client, kinds: &kinds, subject: None };
+    let told = world.ambiguities.note(RULE, &odd, &world.cases);
     let Some(Told { subject, kinds: all, times }) = told else { return };
     let mut attributes = carrier.attributes();
     client(&carrier.endpoints, &mut attributes);
@@ -168,13 +182,35 @@ pub fn ambiguous(carrier: &Carrier, world: &mut World) {
     }
 }
 
+/// What is but suspicious is told once for a client and technique, like odd framing, and counted: nothing where it was told.
+pub fn once(mut case: Case, world: &mut World) -> Option<Case> {
+    if case.confidence > Confidence::Suspicious || world.cases.knows(case.rule, case.subject) {
+        return Some(case);
+    }
+    let of = |name: &str| case.attributes.iter().find(|(key, _)| *key == name)?.1.text();
+    let of_server = hash((of("tracer.smuggling.back_end"), of("tracer.smuggling.technique")));
+    let odd = Odd {
+        pid: case.pid,
+        of_server,
+        of_client: hash(of("client.address")),
+        kinds: &["suspicious"],
+        subject: Some(case.subject),
+    };
+    let Told { subject, times, .. } = world.suspicions.note(case.rule, &odd, &world.cases)?;
+    if times > 1 {
+        world.cases.set(case.rule, subject, (COUNT, Value::Int(i64::try_from(times).unwrap_or(i64::MAX))));
+    }
+    case.subject = subject;
+    Some(case)
+}
+
 fn words(kinds: &[&str]) -> Vec<String> {
     kinds.iter().map(|kind| kind.replace('_', " ")).collect()
 }
 
 /// What is worse than odd framing explains it: it needs no finding of its own.
-pub fn explains(case: &Case, world: &mut World) {
-    let Subject::Node(node) = case.subject else { return };
+pub fn explains(subject: Subject, world: &mut World) {
+    let Subject::Node(node) = subject else { return };
     let above = inbound(node, world);
     for node in [Some(node), above].into_iter().flatten() {
         let told = world.graph.exchange_mut(node).and_then(|exchange| exchange.ambiguity.take());

@@ -36,7 +36,7 @@ mod swapped;
 mod tunnel;
 mod words;
 
-pub use ambiguous::{Ambiguities, ambiguous, explains};
+pub use ambiguous::{Ambiguities, ambiguous, explains, once};
 pub use carrier::Carrier;
 pub use missing::Unread;
 pub use origin::Origin;

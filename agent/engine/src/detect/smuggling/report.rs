@@ -316,6 +316,10 @@ fn carried(carrier: &Carrier, back: &crate::exchange::Endpoint) -> Vec<(Time, St
         let text = format!("at byte {} of its content begins {}", hidden.offset, line(hidden));
         facts.push((begun, text));
     }
+    // The other reading, where it is none of the framing: that of who leaves the content where it is.
+    if let (true, Some(hidden)) = (carrier.readings.is_empty(), carrier.carried()) {
+        facts.push((begun, format!("a reader that leaves content unread comes to {} there", line(hidden))));
+    }
     if carrier.content.more() > 0 {
         facts.push((begun, format!("so do {} more", carrier.content.more())));
     }

@@ -2,12 +2,12 @@
 
 use super::{
     Origin, SMUGGLING, decoded, name,
-    words::{client, of_request, refuses, severity},
+    words::{self, by, by_reader, client, of_request, refuses, severity, technique_of},
 };
 use crate::{
     Value,
     cases::{Case, Subject},
-    exchange::Exchange,
+    exchange::{Endpoints, Exchange, Side},
     finding::Confidence,
     graph::NodeId,
     world::{Op, World},
@@ -130,7 +130,13 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
     let two = world.graph.get(second)?.exchange()?;
     let (method, target) = name(two);
     let second = format!("{method} {target}");
-    let back = two.endpoints.remote.to_string();
+    let Endpoints { local, remote } = &two.endpoints;
+    let (front, back) = match two.side {
+        Side::Client => (local.to_string(), remote.to_string()),
+        Side::Server => (remote.to_string(), local.to_string()),
+    };
+    let (contested, text) = (two.contested, words::text(two.request.raw()));
+    let framing = world.graph.get(first).and_then(|node| Some(node.exchange()?.request.framing()));
     let served = status.is_some_and(|status| !refuses(status));
     let confidence = match (way, inbound) {
         _ if within == Within::Listed => Confidence::Suspicious,
@@ -139,7 +145,13 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
         _ => Confidence::Suspicious,
     };
     let mut attributes = of_request(&method, &target, status);
-    attributes.push(("tracer.smuggling.technique", Value::Str(way.technique().into())));
+    let technique = match (contested, framing) {
+        (Some(contested), Some(own)) if way == Way::Behind => technique_of(contested.framing, own),
+        _ => way.technique(),
+    };
+    attributes.push(("tracer.smuggled.text", Value::Str(text)));
+    attributes.push(("tracer.smuggling.technique", Value::Str(technique.into())));
+    attributes.push(("tracer.smuggling.front_end", Value::Str(front)));
     attributes.push(("tracer.smuggling.back_end", Value::Str(back.clone())));
     attributes.push(("tracer.smuggling.inbound_readable", Value::Bool(inbound.is_some())));
     let mut facts = Vec::new();
@@ -165,6 +177,17 @@ pub fn split(split: &Split, second: NodeId, status: Option<u16>, op: Op, world: 
         ),
     };
     facts.push((op.time, how));
+    if let Some(framing) = framing.filter(|_| way != Way::Tunnel) {
+        let one = match contested {
+            Some(contested) => format!("read by {}", by_reader(contested.framing, contested.leniency)),
+            None => "as it came in".to_owned(),
+        };
+        attributes.push(("tracer.smuggling.framing", Value::Str(by(framing))));
+        let two = by(framing);
+        let text =
+            format!("{one}, {second} is part of {first_name}; as it went out, by {two}, it follows that");
+        facts.push((op.time, text));
+    }
     if within == Within::Listed {
         let text = format!("what came in names {first_name}, too: it may be a list of requests");
         facts.push((op.time, text));

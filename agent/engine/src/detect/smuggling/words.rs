@@ -8,6 +8,8 @@ use crate::{
     http1::{Deviations, Framing, Head, Leniency, Start},
 };
 
+/// Longest text of a smuggled request, in bytes: a start line and the fields that matter.
+const MAX_TEXT: usize = 1024;
 /// Longest excerpt of a stranger's bytes, in bytes.
 const MAX_EXCERPT: usize = 200;
 /// What the names of fields hold whose values are secrets.
@@ -140,7 +142,7 @@ pub fn smuggled(carrier: &Carrier, status: Option<u16>) -> Vec<(&'static str, Va
             of_request(&excerpt(method), &target(raw), status)
         }
     };
-    attributes.push(("tracer.smuggled.text", Value::Str(text(hidden))));
+    attributes.push(("tracer.smuggled.text", Value::Str(text(&hidden.text))));
     attributes
 }
 
@@ -157,10 +159,10 @@ pub fn of_request(method: &str, target: &str, status: Option<u16>) -> Vec<(&'sta
     attributes
 }
 
-/// What was captured of it, without the values of fields that are secrets.
-fn text(hidden: &Hidden) -> String {
+/// What was captured of a request, at most a kilobyte, without the values of fields that are secrets.
+pub fn text(raw: &[u8]) -> String {
     let mut secret = false;
-    let lines = hidden.text.split_inclusive(|b| *b == b'\n').enumerate();
+    let lines = raw[..raw.len().min(MAX_TEXT)].split_inclusive(|b| *b == b'\n').enumerate();
     lines
         .map(|(n, line)| match line.first() {
             _ if n == 0 => start_line(line),
@@ -215,7 +217,7 @@ mod tests {
     fn secrets_are_taken_out_of_what_was_captured() {
         let mut scanner = Scanner::default();
         scanner.bytes(b"GET /a?token=1&b=2 HTTP/1.1\r\nCookie: a=b\r\n c=d\r\nX: y\r\n\r\n");
-        let text = text(&scanner.found()[0]);
+        let text = text(&scanner.found()[0].text);
         assert_eq!(
             text,
             "GET /a?token=REDACTED&b=2 HTTP/1.1\r\nCookie: REDACTED\r\n REDACTED\r\nX: y\r\n\r\n"
