@@ -17,6 +17,8 @@ pub struct Launch {
     /// Its images in the order of their exec calls (a shell's `exec`, `env`, `setpriv`); the last one
     /// is what it became.
     pub images: Vec<Image>,
+    /// Those between that were not kept.
+    pub left_out: u32,
     /// Wait status, once it ended.
     pub status: Option<u32>,
 }
@@ -45,7 +47,7 @@ pub struct Image {
 impl Launch {
     /// A process with its first image.
     pub fn new(image: Image) -> Self {
-        Self { images: vec![image], status: None }
+        Self { images: vec![image], left_out: 0, status: None }
     }
 
     /// The process changed its image again.
@@ -54,6 +56,7 @@ impl Launch {
             self.images.push(image);
         } else if let Some(last) = self.images.last_mut() {
             *last = image;
+            self.left_out = self.left_out.saturating_add(1);
         }
     }
 }
@@ -65,6 +68,8 @@ impl Shrink for Launch {
 
     /// The last image stays, with the begin of its arguments.
     fn shrink(&mut self) {
+        let gone = self.images.len().saturating_sub(1);
+        self.left_out = self.left_out.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
         self.images.drain(..self.images.len().saturating_sub(1));
         for image in &mut self.images {
             image.args.truncate(FEW_ARGS);
@@ -136,7 +141,7 @@ mod tests {
         let before = launch.footprint();
         launch.shrink();
         assert!(launch.footprint() < before / 8);
-        assert_eq!(launch.images.len(), 1);
+        assert_eq!((launch.images.len(), launch.left_out), (1, 1));
         assert_eq!(launch.images[0].args, ["sh", "-c", &"a".repeat(SHORT_ARG)]);
     }
 
@@ -145,7 +150,7 @@ mod tests {
         let image = |n: usize| Image::of(&Exec::default(), format!("/bin/{n}").as_bytes(), b"");
         let mut launch = Launch::new(image(0));
         (1..20).for_each(|n| launch.exec(image(n)));
-        assert_eq!(launch.images.len(), MAX_IMAGES);
+        assert_eq!((launch.images.len(), launch.left_out), (MAX_IMAGES, 12));
         assert_eq!(launch.images[0].file, "/bin/0");
         assert_eq!(launch.images.last().expect("not empty").file, "/bin/19");
     }

@@ -26,6 +26,9 @@ pub fn launch(node: &Node, launch: &Launch, directory: Option<&str>) -> Content 
         let images = launch.images.iter().map(|image| image.args.join(" ")).collect();
         attributes.push(("tracer.process.images", Value::Strings(images)));
     }
+    if launch.left_out > 0 {
+        attributes.push(("tracer.process.images_left_out", Value::Int(launch.left_out.into())));
+    }
     if let Some(directory) = directory {
         attributes.push(("process.working_directory", text(directory.as_bytes())));
     }
