@@ -55,16 +55,16 @@ pub fn stands_in(command: &str, text: &str) -> bool {
 
 /// Whether words may be one simple command of a text that a shell would read as more than that: `|ps aux` and `ps aux|`, which
 /// Perl's and Ruby's `open` take for a command, `df -h; ps`, which a script evaluates. In the middle of a text only what
-/// one types is a command: others stand in prose, too.
+/// one types is a command: others stand in prose, too. A script is nothing but commands (execve(2)).
 pub fn may_be_command_in(name: &str, words: &[String], text: &str) -> bool {
     const MAX_LINE: usize = 1024;
     const JOINTS: &[char] = &['|', ';', '&', '`', '$'];
     let args = words.get(1..).unwrap_or_default();
-    let may_be = (MIN_TEXT..=MAX_LINE).contains(&text.len())
-        && text.contains(JOINTS)
+    let script = text.starts_with("#!");
+    let may_be = (script || (MIN_TEXT..=MAX_LINE).contains(&text.len()) && text.contains(JOINTS))
         && words.iter().all(|word| text.contains(word.as_str()));
     let typed = || is_typed(name, args) || AROUND.contains(&name) || STATE.contains(&name);
-    may_be && (text.starts_with(JOINTS) || text.ends_with(JOINTS) || typed())
+    may_be && (script || text.starts_with(JOINTS) || text.ends_with(JOINTS) || typed())
 }
 
 /// Whether they are, as a shell reads it.
