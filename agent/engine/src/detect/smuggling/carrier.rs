@@ -2,6 +2,7 @@
 
 use super::{
     Origin,
+    hand::{forwarded_for, is_marked},
     hidden::{Hidden, Scanner},
     missing::Missing,
     reading::Reading,
@@ -11,7 +12,7 @@ use crate::{
     Time, Value,
     exchange::{Contested, Endpoints, Exchange, Side},
     graph::{Graph, NodeId},
-    http1::{Deviations, Framing, Head},
+    http1::{Deviations, Framing},
     protocol::Protocol,
     world::{Op, World},
 };
@@ -34,6 +35,8 @@ pub struct Carrier {
     pub target: String,
     /// Who says that it came on behalf of whom (`Forwarded`, `X-Forwarded-For`).
     pub forwarded_for: Option<String>,
+    /// Whether an intermediary says that it was there.
+    pub is_marked: bool,
     /// Both ends of the connection.
     pub endpoints: Endpoints,
     /// What the parser went by.
@@ -68,11 +71,6 @@ pub struct Carrier {
     pub answered: Option<(Time, u16)>,
 }
 
-/// Who a request says that it came on behalf of.
-pub fn forwarded_for(head: &Head) -> Option<&[u8]> {
-    head.field("forwarded").or_else(|| head.field("x-forwarded-for"))
-}
-
 impl Carrier {
     /// A request as one, if it can be one: other protocols than HTTP/1 can be read in one way only.
     pub fn of(exchange: &Exchange, node: Option<NodeId>, op: Op, lost: u64) -> Option<Self> {
@@ -100,6 +98,7 @@ impl Carrier {
             method: method.to_owned(),
             target: without_secrets(&text(target)),
             forwarded_for: forwarded_for(head).map(text),
+            is_marked: is_marked(head),
             endpoints: exchange.endpoints.clone(),
             framing: head.framing(),
             deviations: head.deviations(),

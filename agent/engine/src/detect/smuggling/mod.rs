@@ -25,6 +25,7 @@
 mod ambiguous;
 mod carrier;
 mod decoded;
+mod hand;
 mod hidden;
 mod missing;
 mod origin;
@@ -38,13 +39,14 @@ mod words;
 
 pub use ambiguous::{Ambiguities, ambiguous, explains, once};
 pub use carrier::Carrier;
+pub use hand::is_of_the_same_hand;
 pub use missing::Unread;
 pub use origin::Origin;
 pub use reading::is_ambiguous;
 pub use report::{
     Asked, Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
 };
-pub use split::{Split, Way, Within, came_with, cost, is_of_the_same_hand, split};
+pub use split::{Split, Way, Within, came_with, cost, split};
 pub use swapped::Swapped;
 pub use tunnel::{
     PassedOn, Tunnel, another_request, asks_for_more, cleartext_http2, switches_to, upgrades_to,

@@ -2,7 +2,7 @@
 
 use super::{
     Carrier, Origin,
-    carrier::forwarded_for,
+    hand::is_marked,
     hidden::Hidden,
     reading::is_ambiguous,
     words::{
@@ -149,15 +149,15 @@ pub fn odd_answer(carrier: &Carrier, status: Option<u16>, op: Op, world: &mut Wo
 pub struct Asked {
     method: String,
     target: String,
-    /// Whether it says on whose behalf it came.
-    is_forwarded: bool,
+    /// Whether an intermediary says that it was there.
+    is_marked: bool,
 }
 
 impl Asked {
     /// That of an exchange.
     pub fn of(exchange: &Exchange) -> Self {
         let (method, target) = super::name(exchange);
-        Self { method, target, is_forwarded: forwarded_for(&exchange.request).is_some() }
+        Self { method, target, is_marked: is_marked(&exchange.request) }
     }
 }
 
@@ -170,10 +170,10 @@ pub fn swallowed(
     op: Op,
     world: &mut World,
 ) -> Case {
-    let Asked { method, target, is_forwarded } = request;
+    let Asked { method, target, is_marked } = request;
     // Only who passes on what came in can have read it otherwise: whoever asks for himself asked twice. One that is
     // elsewhere leaves his mark on what he takes for a request.
-    let marked = carrier.forwarded_for.is_some() && !is_forwarded;
+    let marked = carrier.is_marked && !is_marked;
     let confidence = match Sender::of(carrier, world) {
         _ if refuses(status) => Confidence::Suspicious,
         Sender::FrontEnd => Confidence::Confirmed,

@@ -1,7 +1,7 @@
 //! Requests that a front end sent without having got them as such.
 
 use super::{
-    Origin, SMUGGLING, decoded, name,
+    Origin, SMUGGLING, decoded, is_of_the_same_hand, name,
     words::{self, by, by_reader, client, of_request, refuses, severity, technique_of},
 };
 use crate::{
@@ -105,23 +105,6 @@ pub fn came_with(
 /// What [`came_with`] costs at most for one that came in, in bytes that are decoded.
 pub fn cost(inbound: &Exchange) -> usize {
     decoded::cost(inbound.request.raw()) + decoded::cost(&inbound.content)
-}
-
-/// Whether two requests look like one program's: the later one has all fields that the earlier one has, but those
-/// about a content; and both or none were marked by an intermediary.
-pub fn is_of_the_same_hand([first, second]: [&Exchange; 2]) -> bool {
-    let of_content = |name: &[u8]| {
-        let content = name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"content-"));
-        content
-            || [&b"transfer-encoding"[..], b"te", b"trailer", b"expect"]
-                .iter()
-                .any(|n| name.eq_ignore_ascii_case(n))
-    };
-    let has = |name: &[u8]| second.request.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    // RFC 9110, 7.6.3; RFC 7239, and what was there before it.
-    let marks = ["via", "forwarded", "x-forwarded-for"];
-    let marked = |exchange: &Exchange| marks.iter().any(|mark| exchange.request.field(mark).is_some());
-    first.request.iter().all(|(name, _)| of_content(name) || has(name)) && marked(first) == marked(second)
 }
 
 /// A request went out without having come in as one; `status` once it was answered.
