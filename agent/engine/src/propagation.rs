@@ -30,6 +30,9 @@ pub struct Carried {
     pub broken: bool,
 }
 
+/// In place of text that is none, or of which there is more than one; valid in none of the fields.
+const UNREADABLE: &str = "?";
+
 type Ids = (TraceId, SpanId);
 
 /// Finds the context in a head's field lines.
@@ -40,8 +43,8 @@ pub fn extract<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Carried
         return Carried::default();
     }
     let all = |wanted| lines.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| *value);
-    // Of two contexts nobody knows which one is meant: that is none, and broken.
-    let text = |name| all(name).reduce(|_, _| "?");
+    // Of two contexts nobody knows which one is meant: that is none, and broken. The same twice is one.
+    let text = |name| all(name).reduce(|one, other| if one == other { one } else { UNREADABLE });
     let (mut broken, mut w3c) = (false, false);
     let ids = text("traceparent")
         .and_then(|value| checked(traceparent(value), &mut broken))
@@ -54,14 +57,15 @@ pub fn extract<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Carried
         .or_else(|| checked(uber(text("uber-trace-id")?), &mut broken));
     // W3C Trace Context 3.3: "If the vendor failed to parse traceparent, it MUST NOT attempt to parse
     // tracestate." It belongs to that field, not to another kind of context.
-    let trace_state = if w3c { trace_state(all("tracestate")) } else { None };
+    let states = all("tracestate").filter(|state| *state != UNREADABLE);
+    let trace_state = if w3c { trace_state(states) } else { None };
     let context = ids.map(|(trace_id, span_id)| RemoteContext { trace_id, span_id, trace_state });
     Carried { context, broken }
 }
 
 /// A field's text; what is none is no valid context either.
 fn readable(value: &[u8]) -> &str {
-    std::str::from_utf8(value).map_or("?", str::trim)
+    std::str::from_utf8(value).map_or(UNREADABLE, str::trim)
 }
 
 fn checked(ids: Option<Ids>, broken: &mut bool) -> Option<Ids> {
@@ -182,6 +186,16 @@ mod tests {
         assert_eq!(zeros, (format!("{:0>32}", 1), format!("{:0>16}", 2)));
         let short = of(&[("b3", "80f198ee56343ba8-e457b5a2e4d86bd1-1")]);
         assert_eq!(ids(&short).expect("a 64-bit trace id").0, "000000000000000080f198ee56343ba8");
+    }
+
+    #[test]
+    fn the_same_twice_is_one_and_a_state_that_is_no_text_is_none() {
+        let w3c = format!("00-{TRACE}-{SPAN}-01");
+        let twice = of(&[("traceparent", &w3c), ("traceparent", &w3c)]);
+        assert!(twice.context.is_some() && !twice.broken);
+        let fields = [("traceparent", w3c.as_bytes()), ("tracestate", b"a=\xff"), ("tracestate", b"b=1")];
+        let carried = extract(fields.iter().map(|(name, value)| (name.as_bytes(), *value)));
+        assert_eq!(carried.context.and_then(|context| context.trace_state).as_deref(), Some("b=1"));
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub fn span(
         span_id,
         attributes: vec![("tracer.link.method", Value::Word("sequence"))],
     });
+    let cause = place.cause.map(|(trace_id, span_id, link)| SpanLink {
+        trace_id,
+        span_id,
+        attributes: vec![
+            ("tracer.link.confidence", Value::Float(link.confidence)),
+            ("tracer.link.method", Value::Word(link.method.name())),
+        ],
+    });
     if !cases.is_empty() {
         let rules = cases.iter().flat_map(|(_, rules)| rules.iter()).map(|rule| (*rule).to_owned()).collect();
         attributes.push(("tracer.finding.rules", Value::Strings(rules)));
@@ -72,7 +80,7 @@ pub fn span(
         span_id: node.span_id,
         parent_span_id,
         trace_state: node.remote.as_ref().and_then(|r| r.trace_state.clone()),
-        links: other_end.into_iter().collect(),
+        links: other_end.into_iter().chain(cause).collect(),
         events,
         name,
         kind,

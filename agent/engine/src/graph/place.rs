@@ -22,6 +22,8 @@ pub struct Place {
     /// The other end of the exchange where another node sees it: the trace that it begins there, if it is a
     /// root, and its span.
     pub other_end: Option<(TraceId, SpanId)>,
+    /// What caused a call whose fields name another parent.
+    pub cause: Option<(TraceId, SpanId, Link)>,
 }
 
 impl Graph {
@@ -41,7 +43,14 @@ impl Graph {
         self.stats.causes_gone += u64::from(parent.is_none() && caused);
         let alone = node.partner.is_none() && node.remote.is_none();
         let other_end = node.other_end.filter(|_| alone).map(|span| (node.own_trace, span));
-        Some(Place { trace_id, parent, other_end })
+        let cause = match (&node.cause, self.above(node)) {
+            (Cause::Known(cause, link), Above::Elsewhere) if self.undecided(*cause).is_none() => {
+                let (cause, link) = (*cause, *link);
+                self.span_of(cause).map(|(trace, span)| (trace, span, link))
+            }
+            _ => None,
+        };
+        Some(Place { trace_id, parent, other_end, cause })
     }
 
     /// Trace and span of a node: from now on its place stays. Nothing once it was forgotten.
