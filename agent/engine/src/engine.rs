@@ -140,6 +140,7 @@ impl Engine {
             causes_gone: self.world.graph.stats.causes_gone,
             forgotten_tasks: self.world.tasks.forgotten
                 + self.world.causes.threads.forgotten
+                + self.world.causes.forgotten
                 + self.world.launches.forgotten
                 + self.world.hops.forgotten,
             forgotten_evidence: self.world.stats.forgotten_evidence

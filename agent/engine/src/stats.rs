@@ -47,6 +47,8 @@ pub struct Stats {
     pub forgotten_evidence: u64,
     /// Links that came after the span's trace had been told.
     pub late_links: u64,
+    /// Exchanges still under way whose other end was no longer looked for, because too many waited for theirs.
+    pub forgotten_ends: u64,
     /// Calls and launches while requests were open, for which none of these was sure enough as the cause.
     pub undecided_causes: u64,
     /// Spans whose parent was forgotten before they ended.
@@ -58,7 +60,7 @@ pub struct Stats {
 impl Stats {
     /// What could not be used, by name.
     #[must_use]
-    pub fn unused(&self) -> [(&'static str, u64); 19] {
+    pub fn unused(&self) -> [(&'static str, u64); 20] {
         [
             ("undecodable", self.undecodable),
             ("bytes_unseen", self.bytes_unseen),
@@ -76,6 +78,7 @@ impl Stats {
             ("forgotten_tasks", self.forgotten_tasks),
             ("forgotten_evidence", self.forgotten_evidence),
             ("late_links", self.late_links),
+            ("forgotten_ends", self.forgotten_ends),
             ("undecided_causes", self.undecided_causes),
             ("causes_gone", self.causes_gone),
             ("unlearned", self.unlearned),

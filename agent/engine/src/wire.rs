@@ -70,20 +70,20 @@ impl Wires {
         }
         own.push_back(node);
         self.order.push_back((wire, node));
-        if self.order.len() > MAX_WAITING {
-            self.forget_oldest();
-        }
         None
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((wire, node)) = self.order.pop_front() else { return };
-        if let Some(entry) = self.waiting.get_mut(&wire) {
-            entry.client.retain(|n| *n != node);
-            entry.server.retain(|n| *n != node);
-            if entry.client.is_empty() && entry.server.is_empty() {
-                self.waiting.remove(&wire);
-            }
+    /// Past the bound: the exchange that has waited longest, which from now on does not.
+    pub fn shed(&mut self) -> Option<NodeId> {
+        let (wire, node) = (self.order.len() > MAX_WAITING).then(|| self.order.pop_front())??;
+        let entry = self.waiting.get_mut(&wire)?;
+        let before = entry.client.len() + entry.server.len();
+        entry.client.retain(|n| *n != node);
+        entry.server.retain(|n| *n != node);
+        let left = entry.client.len() + entry.server.len();
+        if left == 0 {
+            self.waiting.remove(&wire);
         }
+        (left < before).then_some(node)
     }
 }

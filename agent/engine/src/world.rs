@@ -207,6 +207,10 @@ impl World {
         let (side, carried) = (exchange.side, propagation::extract(exchange.request.iter()));
         let elsewhere = exchange.endpoints.may_meet_elsewhere();
         let id = self.graph.name();
+        let nothing = matches!(origin, Origin::Nothing | Origin::Idle(_));
+        if side == Side::Client && nothing && self.causes.serves(op.pid) {
+            self.causes.threads.acts_alone(op.tid);
+        }
         let cause = match side {
             Side::Client => self.cause(id, op.pid, origin, Words::Request(&exchange.request)),
             Side::Server => Cause::Nothing,
@@ -231,6 +235,9 @@ impl World {
         if let Some((client, server)) = self.wires.meet(wire, id, side == Side::Client, fits) {
             self.graph.pair(client, server);
         }
+        // Of most that wait the other end is on another node.
+        let shed = self.wires.shed().filter(|shed| self.graph.is_active(*shed));
+        self.stats.forgotten_ends += u64::from(shed.is_some());
         Some(id)
     }
 

@@ -195,3 +195,41 @@ fn a_lost_record_makes_no_event_loop() {
     }
     assert!(linked(&mut s, "/begun").0 >= 10);
 }
+
+#[test]
+fn a_thread_that_acts_of_itself_does_so_while_a_request_waits() {
+    let mut s = Scene::new();
+    let conn = s.accept(80);
+    for n in 0..20 {
+        s.recv(ONE, conn, Server, &get(&format!("/page{n}")));
+        if n > 0 {
+            call(&mut s, OTHER, &format!("/beat/{}", "x".repeat(n)));
+            s.fork(OTHER, 90 + n as u32);
+            s.exec(Thread(90 + n as u32, 90 + n as u32), &["date"]);
+            s.exit(90 + n as u32, 0);
+        }
+        s.send(ONE, conn, Server, OK);
+        s.wait(100);
+        if n == 0 {
+            call(&mut s, OTHER, "/first");
+        }
+    }
+    s.settle();
+    let of_its_own = |span: &&&tracer_engine::Span| span.kind != SpanKind::Server;
+    let spans = s.spans();
+    assert_eq!(spans.iter().filter(of_its_own).filter(|span| span.parent_span_id.is_some()).count(), 0);
+    assert_eq!(spans.iter().filter(of_its_own).count(), 39);
+}
+
+#[test]
+fn what_an_event_loop_read_when_it_connected_is_not_what_that_is_for() {
+    let mut s = event_loop();
+    let conns = ["/a", "/b", "/c", "/d"].map(|path| read(&mut s, MAIN, path));
+    s.wait(3);
+    let up = s.connect(MAIN, 81);
+    s.send(MAIN, up, Client, &get("/stock"));
+    s.recv(MAIN, up, Client, OK);
+    s.wait(3);
+    conns.iter().for_each(|conn| s.send(MAIN, *conn, Server, OK));
+    assert_eq!(linked(&mut s, "/stock").0, 0);
+}

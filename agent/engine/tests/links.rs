@@ -2,7 +2,8 @@
 
 mod scene;
 
-use scene::{Client, Conn, Scene, Server, Thread, get};
+use scene::{Client, Conn, Scene, Server, Thread, answer, get};
+use tracer_engine::SpanKind;
 
 /// A browser, a proxy with an event loop, and two back ends.
 const C: Thread = Thread(10, 10);
@@ -118,7 +119,7 @@ fn a_connect_keeps_what_it_was_begun_for() {
             "SERVER GET /one 200 @20",
             "SERVER GET /two 200 @20",
             "CLIENT GET /up-one 200 @20 < SERVER /one by thread",
-            "CLIENT GET /up-two 200 @20 < SERVER /two by thread",
+            "CLIENT GET /up-two 200 @20 < SERVER /two by content",
         ]
     );
 }
@@ -366,8 +367,27 @@ fn candidates_are_counted() {
     s.established(up, P);
     s.send(P, up, Client, &get("/up"));
     s.recv(P, up, Client, OK);
+    s.send(P, two, Server, OK);
     s.finish();
     let candidates: Vec<_> =
         s.spans().iter().filter_map(|span| scene::text(span, "tracer.link.candidates")).collect();
     assert_eq!(candidates, ["2"]);
+}
+
+#[test]
+fn a_call_in_a_trace_of_its_own_tells_what_caused_it() {
+    const OWN: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+    let mut s = Scene::new();
+    let down = s.accept(80);
+    s.recv(P, down, Server, &get("/page"));
+    let up = s.old(81);
+    s.send(P, up, Client, &format!("GET /stock HTTP/1.1\r\ntraceparent: {OWN}\r\n\r\n"));
+    s.recv(P, up, Client, &answer(200, ""));
+    s.send(P, down, Server, &answer(200, ""));
+    s.settle();
+    let spans = s.spans();
+    let [call, page] = [SpanKind::Client, SpanKind::Server]
+        .map(|kind| spans.iter().find(|span| span.kind == kind).expect("both"));
+    assert_eq!(call.trace_id.to_string(), OWN[3..35]);
+    assert_eq!((call.links[0].trace_id, call.links[0].span_id), (page.trace_id, page.span_id));
 }

@@ -300,8 +300,10 @@ pub(super) fn learn(habits: &mut Habits, evidence: &Evidence, voices: &[Voice], 
     if evidence.open < 2 || evidence.learned {
         return false;
     }
-    if let (Some((read, Clue::LastRead | Clue::EarlierRead)), Some((answered, Clue::NextAnswer))) =
-        (evidence.thread, evidence.answer)
+    if let (
+        Some((read, Clue::LastRead | Clue::EarlierRead | Clue::Connect)),
+        Some((answered, Clue::NextAnswer)),
+    ) = (evidence.thread, evidence.answer)
     {
         habits.agree(read == answered);
     }

@@ -110,6 +110,8 @@ pub struct Evidence {
     pub background: f64,
     /// Whether the thread had just done something else than what it had turned to.
     pub elsewhere: bool,
+    /// Whether the thread is one that acts of itself: see [`is_alone`](super::threads::Threads::is_alone).
+    pub alone: bool,
     /// Some of the requests that waited then.
     pub waited: Vec<NodeId>,
     /// Whether it was learned from.

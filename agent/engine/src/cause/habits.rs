@@ -53,6 +53,11 @@ const ORDERED: f64 = 24.0;
 const MEMORY: f64 = 512.0;
 
 impl Clue {
+    /// Whether it is the mere order of what a thread does that has several requests open.
+    pub const fn is_order(self) -> bool {
+        matches!(self, Self::LastRead | Self::EarlierRead | Self::Connect | Self::NextAnswer)
+    }
+
     /// How far it is believed by itself, however often it was right: a thread may wake another one for many
     /// reasons, and may go on with other work without being woken.
     const fn at_most(self) -> f64 {
@@ -67,13 +72,15 @@ impl Clue {
     /// weigh as much as seen ones.
     const fn prior(self) -> (f64, f64) {
         match self {
-            Self::OwnThread | Self::Connect | Self::Begun => (19.0, 1.0),
+            Self::OwnThread => (19.0, 1.0),
+            // A pool's thread may take what another one has left there.
+            Self::Begun => (9.0, 1.0),
             // Unlearned sooner than what it is held against.
             Self::Sibling => (2.85, 0.15),
             Self::AfterExit => (9.0, 1.0),
             Self::Woken => (2.0, 1.0),
             Self::Woke => (40.0, 2.0),
-            Self::LastRead | Self::NextAnswer => (3.0, 0.9),
+            Self::LastRead | Self::Connect | Self::NextAnswer => (3.0, 0.9),
             Self::EarlierRead => (0.8, 1.2),
             Self::Handed | Self::Twin => (1.0, 1.0),
             Self::WokeLater => (1.0, 2.0),
@@ -181,6 +188,14 @@ impl Habits {
         // What could not have failed shows nothing: where all goes in step, each follows the one that it is not for.
         let tested = self.tested[clue as usize].min(1.0);
         ((1.0 - chance).max(0.0), answers.min(ORDERED) * tested)
+    }
+
+    /// Whether it need not be shown first that the clue tells anything here, or was: of mere order, and of threads that may
+    /// be a pool's, chance makes two agree too.
+    pub fn is_shown(&self, clue: Clue) -> bool {
+        !(clue.is_order() || clue == Clue::Begun)
+            || self.is_tested(clue)
+            || !self.are_contradictory() && self.witnessed[clue as usize] >= TESTED
     }
 
     /// Whether what is believed of the clue comes from tests and order alone: others may be behind it now and then.

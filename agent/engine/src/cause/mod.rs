@@ -123,6 +123,8 @@ pub struct Causes {
     watch: Vec<u32>,
     /// Calls and launches of processes that had requests open, for which no cause was sure enough.
     pub undecided: u64,
+    /// Processes whose calls could not be learned from, or no longer, for want of room.
+    pub forgotten: u64,
 }
 
 impl Default for Causes {
@@ -134,6 +136,7 @@ impl Default for Causes {
             words: Budget::new(MAX_WORDS),
             watch: Vec::new(),
             undecided: 0,
+            forgotten: 0,
         }
     }
 }
@@ -143,13 +146,16 @@ impl Causes {
     pub fn serve(&mut self, (pid, tid): (u32, u32), node: NodeId, behind: bool) {
         if self.workloads.len() >= MAX_WORKLOADS && !self.workloads.contains_key(&pid) {
             let words = &mut self.words;
+            let forgotten = &mut self.forgotten;
             self.workloads.retain(|_, workload| {
                 if workload.len() == 0 {
+                    *forgotten += 1;
                     workload.siblings.clear(words);
                 }
                 workload.len() > 0
             });
             if self.workloads.len() >= MAX_WORKLOADS {
+                self.forgotten += 1;
                 return;
             }
         }
@@ -227,7 +233,10 @@ impl Causes {
         // a thread that has just done something else.
         let since = |request| graph.times(request).map_or(0, |times| at.since(times.start));
         let elsewhere = self.threads.elsewhere(tid).is_some_and(|since| at.since(since) <= AT_ONCE_NS);
+        let told = matches!(thread, Some((_, Clue::Begun | Clue::Woken)));
+        let alone = !told && self.threads.is_alone(tid);
         let sole = workload.sole().filter(|request| match sequential {
+            _ if alone => false,
             true => own(*request),
             false if forks => own(*request) || since(*request) <= MAX_OWN_NS,
             false => since(*request) <= MAX_ONLY_NS && !elsewhere,
@@ -243,7 +252,8 @@ impl Causes {
             answer: None,
             siblings: Vec::new(),
             background: 0.0,
-            elsewhere: elsewhere && !sequential && !forks,
+            elsewhere: alone || elsewhere && !sequential && !forks,
+            alone,
             waited: Vec::new(),
             learned: false,
             via: None,
@@ -295,7 +305,7 @@ impl Causes {
         let workload = self.workloads.get(&pid)?;
         if evidence.open == 0 {
             evidence.open = u32::try_from(workload.len()).unwrap_or(u32::MAX);
-            evidence.sole = workload.single();
+            evidence.sole = workload.single().filter(|_| !evidence.alone);
         }
         let answers =
             |(node, clue): &(NodeId, Clue)| *clue == Clue::OwnThread && workload.reader(*node).is_some();
@@ -323,6 +333,7 @@ impl Causes {
             return workload.background.alone(kind());
         }
         if self.early.len() >= MAX_EARLY && !self.early.contains_key(&pid) {
+            self.forgotten += self.early.len() as u64;
             self.early.clear();
         }
         let (calls, background) = self.early.entry(pid).or_default();
@@ -352,6 +363,7 @@ impl Causes {
         let own = matches!(evidence.thread, Some((_, Clue::OwnThread)));
         if workload.waiting() == 0 && !(own && workload.is_sequential()) {
             workload.background.alone(kind);
+            self.threads.acts_alone(tid);
         }
         // Who works on one request at a time polls in other threads.
         let kind = if own && workload.is_sequential() { kind.of_its_own() } else { kind };

@@ -32,6 +32,8 @@ struct Thread {
     request: Option<NodeId>,
     /// Whether it ever read any.
     reads: bool,
+    /// Whether it ever called or launched anything while its process, which serves, had no request open.
+    alone: bool,
     /// Whether it has two of them, on two connections. One may be over, and the record of that lost.
     interleaves: bool,
     /// Whether it has answered one of two that it had: then what it read last need not be what it works on.
@@ -154,6 +156,16 @@ impl Threads {
         thread.asked = Some(call);
         thread.acted = true;
         before
+    }
+
+    /// The thread calls or launches something of itself.
+    pub fn acts_alone(&mut self, tid: u32) {
+        self.thread(tid).alone = true;
+    }
+
+    /// Whether the thread reads no requests and has acted of itself: that one is open now is no reason for what it does.
+    pub fn is_alone(&self, tid: u32) -> bool {
+        self.known.get(&tid).is_some_and(|thread| thread.alone && !thread.reads)
     }
 
     /// Whether the thread ever read a request.

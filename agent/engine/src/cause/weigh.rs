@@ -19,6 +19,8 @@ pub const SURE: f64 = 0.99;
 const MAX_CONFIDENCE: f64 = 0.999;
 /// That it can be no other request does not say that it is for any.
 const MAX_ONLY: f64 = 0.89;
+/// What one such clue says that was never seen to be right is not told.
+const UNSHOWN: f64 = 0.84;
 /// Who calls mostly waits for the answer before it gives its own: bits that speak against a request that the call does
 /// not lie inside, or what is for the same as the call.
 const OUTSIDE: f64 = 5.0;
@@ -95,9 +97,12 @@ pub fn weigh(
             || evidence.sole == Some(*node)
             || thread.is_some_and(|(of, _)| of == *node)
     };
-    for (node, clue) in thread.into_iter().chain(evidence.answer.filter(open_to_others)) {
+    // Nor is a child of who launches of himself waited for by who is asked something.
+    let waited = |(_, clue): &(NodeId, Clue)| !(evidence.alone && *clue == Clue::AfterExit);
+    let answer = evidence.answer.filter(open_to_others).filter(waited);
+    for (node, clue) in thread.into_iter().chain(answer) {
         let mut bits = bits(habits.reliability(clue), open);
-        if matches!(clue, Clue::LastRead | Clue::EarlierRead) && habits.are_contradictory() {
+        if matches!(clue, Clue::LastRead | Clue::EarlierRead | Clue::Connect) && habits.are_contradictory() {
             bits = bits.min(0.0);
         }
         // Where there is but one, a clue cannot point elsewhere, and says nothing against it.
@@ -124,6 +129,17 @@ pub fn weigh(
     let guessed = habits.is_guessed(Clue::NextAnswer)
         && !(woken || words > CLEAR || thread.is_some_and(|(_, clue)| firm(clue)));
     weighed.at_most = if supported && !guessed { MAX_CONFIDENCE } else { MAX_ONLY };
+    // Before it was seen that order tells anything here, it does where what came before and what came after agree.
+    let points = |clue: &&(NodeId, Clue)| weighed.best().is_some_and(|best| best.node == clue.0);
+    let clues = thread.iter().chain(&evidence.answer).filter(points).map(|(_, clue)| *clue);
+    if evidence.open > 1 && words <= CLEAR && !clues.clone().any(|clue| habits.is_shown(clue)) {
+        let at_most = match clues.collect::<Vec<_>>().as_slice() {
+            [] => MAX_CONFIDENCE,
+            [one] if one.is_order() => UNSHOWN,
+            _ => MAX_ONLY,
+        };
+        weighed.at_most = weighed.at_most.min(at_most);
+    }
     weighed
 }
 

@@ -112,6 +112,9 @@ impl World {
             self.graph.end(launch, op.time, self.now);
         }
         let origin = self.fork_origin(op);
+        if matches!(&origin, Origin::Idle(idle) if idle.pid == op.pid) {
+            self.causes.threads.acts_alone(op.tid);
+        }
         self.hops.exited(fork.child_pid);
         self.hops.forks(op.pid);
         self.causes.threads.forget(fork.child_pid);
