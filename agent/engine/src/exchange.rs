@@ -172,6 +172,8 @@ pub struct Exchange {
     pub split: Option<Split>,
     /// The one whose content it is in another reading of that.
     pub contested: Option<Contested>,
+    /// The one that was answered without its content, which this may be.
+    pub content_of: Option<NodeId>,
     /// What it means that its answer, which the back end gave, is not delivered.
     pub undelivered: Option<Box<(Case, u64)>>,
     /// Lines in the content that begin a request for someone who reads it as something else; a few, short.
@@ -199,6 +201,7 @@ impl Exchange {
             hit: false,
             split: None,
             contested: None,
+            content_of: None,
             undelivered: None,
             hidden: Vec::new(),
             ambiguity: None,

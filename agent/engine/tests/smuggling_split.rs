@@ -179,3 +179,40 @@ fn what_was_lost_lowers_it() {
     assert!(run(0)[0].starts_with("http.request_smuggling confirmed: "), "{:?}", run(0));
     assert!(run(1).iter().all(|found| found.contains(" suspicious: ")), "{:?}", run(1));
 }
+
+/// A client that was answered without its content sends that all the same; who takes it for content has no answer to
+/// deliver, and who takes it for the next request has.
+#[test]
+fn content_that_is_sent_after_all() {
+    let head = format!(
+        "POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        EVIL.len()
+    );
+    let run = |answered: bool, delivered: bool| {
+        let mut chain = Chain::new(&head);
+        chain.asks(&head);
+        chain.answers(OK);
+        chain.delivers(OK);
+        chain.s.wait(400);
+        chain.s.recv(F, chain.inbound, Server, EVIL);
+        chain.asks(EVIL);
+        if answered {
+            chain.s.send(S, chain.upstream, Server, OTHER);
+        }
+        if delivered {
+            chain.s.recv(F, chain.upstream, Client, OTHER);
+            chain.delivers(OTHER);
+        }
+        chain.s.wait(400);
+        chain.s.eof(F, chain.inbound, Server);
+        chain.s.closed(chain.inbound, Server);
+        let found = chain.findings().into_iter();
+        found.filter(|found| found.starts_with("http.request_smuggling")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        run(true, false),
+        ["http.request_smuggling probable: POST /a carried GET /admin, which was answered 200"]
+    );
+    assert_eq!(run(true, true), [""; 0]);
+    assert_eq!(run(false, false), [""; 0]);
+}

@@ -131,6 +131,7 @@ impl Conversation {
             !open.answered && open.asked != op && (open.reread || turned && contested(open))
         };
         if let Some(node) = self.open.pop_back_if(vain).and_then(|open| open.node) {
+            self.undelivered(&[node], Problem::NoResponse, world);
             world.retract(node);
         }
     }
@@ -161,6 +162,7 @@ impl Conversation {
         let mut exchange = Exchange { protocol, ..Exchange::new(side, head, peers.endpoints.clone()) };
         exchange.split = self.split(&exchange, place, op, world);
         let reread = self.ledger.reread;
+        exchange.content_of = self.ledger.carriers.back().filter(|_| reread).and_then(|carrier| carrier.node);
         let node =
             world.begin(Begun { op: first, identity, wire, origin, behind: !self.open.is_empty(), exchange });
         self.current = node;

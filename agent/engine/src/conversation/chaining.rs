@@ -7,7 +7,7 @@
 use super::Conversation;
 use crate::{
     detect::smuggling::{self, Asked},
-    exchange::{Contested, Problem, Side},
+    exchange::{Contested, Exchange, Problem, Side},
     finding::Confidence,
     graph::NodeId,
     world::{Op, World},
@@ -20,6 +20,7 @@ impl Conversation {
         if self.side != Some(Side::Server) {
             return;
         }
+        self.await_content(node, status, op, world);
         let Some((sent, contested)) = contested(node, world) else { return };
         let graph = &world.graph;
         let own = |node: NodeId| graph.get(node)?.partner;
@@ -30,7 +31,7 @@ impl Conversation {
         let Some(request) = exchange.map(Asked::of) else { return };
         let mut case = smuggling::swallowed(carrier, contested, &request, status, op, world);
         let lost = carrier.lost;
-        match came_in(sent, world) {
+        match came_in(sent, world, |inbound| inbound.contested.is_some()) {
             Some(inbound) => {
                 world
                     .graph
@@ -42,6 +43,27 @@ impl Conversation {
                 self.found(case, lost, world);
             }
             None => {}
+        }
+    }
+
+    /// Likewise of what may be the content of a request that was answered without it: its sender may have sent that all
+    /// the same, and who takes it for content has no answer to deliver.
+    fn await_content(&self, node: NodeId, status: u16, op: Op, world: &mut World) {
+        let exchange = |node: NodeId| world.graph.get(node)?.exchange();
+        let Some(own) = exchange(node).filter(|own| own.content_of.is_some()) else { return };
+        let sent = world.graph.get(node).and_then(|node| node.partner);
+        let Some(sent) = sent.filter(|sent| exchange(*sent).is_some_and(|sent| sent.content_of.is_some()))
+        else {
+            return;
+        };
+        let carrier = self.ledger.carriers.iter().find(|carrier| carrier.node == own.content_of);
+        let (Some(carrier), request) = (carrier, Asked::of(own)) else { return };
+        if let Some(inbound) = came_in(sent, world, |inbound| inbound.content_of.is_some()) {
+            let case = smuggling::unread(carrier, &request, status, op, world);
+            let lost = carrier.lost;
+            world.graph.grow_exchange(inbound, |exchange| {
+                exchange.undelivered = Some(Box::new((case, lost)));
+            });
         }
     }
 
@@ -74,12 +96,12 @@ fn is_unreadable(sent: NodeId, world: &World) -> bool {
     world.graph.get(sent).is_some_and(|call| world.tasks.serves_unreadable(call.pid))
 }
 
-/// The request that came in which a call passes on: one that is content in some reading, too.
-fn came_in(sent: NodeId, world: &World) -> Option<NodeId> {
+/// The request that came in which a call passes on: one that may be content, too.
+fn came_in(sent: NodeId, world: &World, may_be: impl Fn(&Exchange) -> bool) -> Option<NodeId> {
     let call = world.graph.get(sent)?;
     let target = call.exchange()?.target();
     world.causes.open_requests(call.pid).find(|node| {
         let inbound = world.graph.get(*node).and_then(|node| node.exchange());
-        inbound.is_some_and(|inbound| inbound.contested.is_some() && inbound.target() == target)
+        inbound.is_some_and(|inbound| may_be(inbound) && inbound.target() == target)
     })
 }

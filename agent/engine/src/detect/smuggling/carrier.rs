@@ -123,7 +123,8 @@ impl Carrier {
         self.answered = Some((at, status));
         self.meets(&world.graph);
         // Of most there will never be a word to say.
-        if self.suspicion() != (false, false) {
+        let to_come = matches!(self.framing, Framing::Length(length) if self.content.passed() < length);
+        if self.suspicion() != (false, false) || to_come {
             self.origin = self.node.and_then(|node| Origin::of(node, world));
         }
     }

@@ -13,6 +13,7 @@
 //! | the same wherever that ends, when the front end never delivers the answer | confirmed, probable where what came in could not be read |
 //! | a request sent behind another, whose line stands, in whatever code, in the request that both are for | suspicious, confirmed once it is served |
 //! | a request sent behind another where what came in could not be read, and is not passed on by a relay | suspicious, probable once it is served |
+//! | what may be the content of a request that was answered without it is answered, and that never delivered | probable |
 //! | bytes behind the answers to all requests, or an answer within one without an end, and a content that holds a request | probable |
 //! | a content ends within a request, and the next answer names that one's target, not its own | probable |
 //! | a request asked for more than HTTP, in vain, and the next one passes a front end, that adds fields, as it came | probable |
@@ -45,6 +46,7 @@ pub use origin::Origin;
 pub use reading::is_ambiguous;
 pub use report::{
     Asked, Ghost, SMUGGLING, Write, extra_answer, hit, odd_answer, swallowed, swapped, two_status_lines,
+    unread,
 };
 pub use split::{Split, Way, Within, came_with, cost, split};
 pub use swapped::Swapped;

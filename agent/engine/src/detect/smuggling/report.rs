@@ -194,6 +194,26 @@ pub fn swallowed(
     case
 }
 
+/// A request was answered that may be the content of the carrier, which was answered without it.
+pub fn unread(carrier: &Carrier, request: &Asked, status: u16, op: Op, world: &mut World) -> Case {
+    let Asked { method, target, .. } = request;
+    let confidence = match Sender::of(carrier, world) {
+        Sender::FrontEnd if !refuses(status) => Confidence::Probable,
+        _ => Confidence::Suspicious,
+    };
+    let title = format!("{} carried {method} {target}, which was answered {status}", carrier.name());
+    let mut case = case(carrier, confidence, title, op, world);
+    let text = format!(
+        "{method} {target} came where that was answered without its content, and was answered {status}"
+    );
+    case.facts.push((op.time, text));
+    case.attributes.retain(|(key, _)| *key != "tracer.smuggling.technique");
+    let technique = super::Way::Reread.technique().into();
+    case.attributes.push(("tracer.smuggling.technique", Value::Str(technique)));
+    case.attributes.extend(of_request(method, target, Some(status)));
+    case
+}
+
 /// The answer to the first request behind a carrier whose content ends within a request names that one's target. Nothing
 /// where both came from who asks for himself: a front end passes on such an answer as it got it.
 pub fn swapped(
