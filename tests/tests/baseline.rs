@@ -88,6 +88,43 @@ fn a_baseline_can_be_shipped() -> Result<()> {
     Ok(())
 }
 
+/// What a run over two launches that no one expects says, worst first.
+fn launched(stage: &Stage, server: &Server, file: &str) -> Result<Vec<tracer_tests::Finding>> {
+    let tracer = Tracer::watch(stage, &["--baseline", file])?;
+    get(server, "/launch-id")?;
+    sleep(LEARNED_AFTER);
+    let pids = server.pids();
+    let ours = |finding: &tracer_tests::Finding| {
+        finding.json["resource"]["process.pid"]
+            .as_u64()
+            .is_some_and(|pid| pids.iter().any(|p| u64::from(*p) == pid))
+    };
+    Ok(tracer.stop()?.findings.into_iter().filter(ours).collect())
+}
+
+#[test]
+fn what_was_accepted_here_is_quiet_there() -> Result<()> {
+    let stage = Stage::new()?;
+    let server = servers::werkzeug(&stage)?;
+    let path = |name| stage.path(name).to_str().map(ToOwned::to_owned).context("an odd folder");
+    let (here, there, shipped) = (path("here.json")?, path("there.json")?, path("reviewed.json")?);
+
+    let told = launched(&stage, &server, &here)?;
+    let [finding] = told.as_slice() else { anyhow::bail!("not one finding: {told:?}") };
+    ensure!(finding.severity == "high", "{finding:?}");
+    // It was told, so it is not learned, however often it comes.
+    let again = launched(&stage, &server, &here)?;
+    ensure!(again.iter().all(|finding| finding.severity == "high") && again.len() == 1, "{again:?}");
+
+    let listed = accept(Path::new(&here), &finding.json.to_string())?;
+    ensure!(listed.contains("GET /launch-id"), "{listed}");
+    baseline(&here, &["export", &shipped])?;
+    baseline(&there, &["import", &shipped])?;
+    let quiet = launched(&stage, &server, &there)?;
+    ensure!(quiet.iter().all(|finding| ["info", "low"].contains(&finding.severity.as_str())), "{quiet:?}");
+    Ok(())
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_and_stays() -> Result<()> {
     let stage = Stage::new()?;
