@@ -206,3 +206,30 @@ fn a_late_answer_is_a_span_below_the_carriers() {
     let (carrier, hidden) = (of("/a").expect("the carrier"), of("/admin").expect("the hidden one"));
     assert_eq!((hidden.trace_id, hidden.parent_span_id), (carrier.trace_id, Some(carrier.span_id)));
 }
+
+/// What is not copied of a long operation: a head that ends there is not known, and what it carries neither.
+#[test]
+fn a_head_beyond_what_is_copied_is_suspicious_at_most() {
+    let fields = format!("X: {}\r\n", "y".repeat(10_000));
+    let carrier = format!("POST /a HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: 38\r\n\r\n{EVIL}");
+    let run = |seen: usize| {
+        let mut s = Scene::new();
+        let conn = s.accept(80);
+        s.part(
+            S,
+            conn,
+            Server,
+            tracer_common::direction::RECEIVE,
+            carrier.len(),
+            &carrier.as_bytes()[..seen],
+        );
+        s.send(S, conn, Server, OK);
+        s.send(S, conn, Server, OK);
+        s.wait(5_000);
+        s.finish();
+        s.findings()
+    };
+    assert_eq!(run(carrier.len()), [CONFIRMED]);
+    let unseen = "POST /a carried a request that was not captured, which was answered 200";
+    assert_eq!(run(8192), [format!("http.request_smuggling suspicious: {unseen}")]);
+}

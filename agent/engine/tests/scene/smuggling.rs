@@ -83,3 +83,8 @@ pub fn told(s: &Scene, key: &str) -> Vec<String> {
         })
         .collect()
 }
+
+/// Whether something was told, and nothing of it more than suspicious.
+pub fn is_but_suspicious(found: &[String]) -> bool {
+    !found.is_empty() && found.iter().all(|found| found.contains(" suspicious: "))
+}

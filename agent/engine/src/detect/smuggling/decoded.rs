@@ -44,8 +44,8 @@ fn in_any_code(text: &[u8], is_so: impl Fn(&[u8]) -> bool) -> bool {
 
 /// What it costs to look into a text, in bytes that are decoded one by one.
 pub fn cost(text: &[u8]) -> usize {
-    // Without escapes, it is but searched.
-    if has_escapes(text) { text.len() } else { text.len() / 16 }
+    // Without escapes, and characters that may be cut to a byte, it is but searched.
+    if has_escapes(text) || !text.is_ascii() { text.len() } else { text.len() / 16 }
 }
 
 fn has_escapes(text: &[u8]) -> bool {
@@ -119,6 +119,14 @@ fn number(text: &[u8], digits: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_apart_costs_more_than_what_is_searched() {
+        for text in ["a%0d", "a\\r", "a\u{10d}"] {
+            assert_eq!(cost(text.repeat(100).as_bytes()), 100 * text.len());
+        }
+        assert_eq!(cost(&[b'a'; 1600]), 100);
+    }
 
     #[test]
     fn codes_that_hide_a_line_end() {
