@@ -233,3 +233,17 @@ fn what_an_event_loop_read_when_it_connected_is_not_what_that_is_for() {
     conns.iter().for_each(|conn| s.send(MAIN, *conn, Server, OK));
     assert_eq!(linked(&mut s, "/stock").0, 0);
 }
+
+#[test]
+fn a_thread_that_always_works_on_what_it_read_does_so_whoever_asks_for_the_same() {
+    let mut s = pool();
+    let [one, two] = [(ONE, "/cart"), (TWO, "/item/9f8e7d6c5b4a")].map(|(by, path)| read(&mut s, by, path));
+    call(&mut s, ONE, "/item/9f8e7d6c5b4a");
+    s.send(ONE, one, Server, OK);
+    s.send(TWO, two, Server, OK);
+    s.settle();
+    let spans = s.spans();
+    let cart = spans.iter().find(|span| text(span, "url.path").as_deref() == Some("/cart")).expect("is told");
+    let call = spans.iter().find(|span| span.kind == SpanKind::Client).expect("is told");
+    assert_eq!(call.parent_span_id, Some(cart.span_id));
+}

@@ -368,7 +368,9 @@ impl Causes {
         // Who works on one request at a time polls in other threads.
         let kind = if own && workload.is_sequential() { kind.of_its_own() } else { kind };
         evidence.background = workload.background.probability(kind);
-        if workload.len() > 1 || !own {
+        // A thread that always works on what it has read calls for that, whoever else asks for the same.
+        let told = own && workload.is_sequential() && matches!(words, Words::Request(_));
+        if !told && (workload.len() > 1 || !own) {
             let request = |node| graph.get(node).and_then(Node::exchange);
             evidence.content = workload.shared(&tokens, request, &mut self.words);
             for (node, bits) in words.known() {
