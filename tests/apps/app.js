@@ -1,6 +1,7 @@
 // A server of node's `http` module that writes down what it was asked, as app.py does.
 'use strict';
 const fs = require('node:fs');
+const { execFile } = require('node:child_process');
 const http = require('node:http');
 
 const log = fs.openSync(process.env.TRUTH_LOG, 'a');
@@ -25,6 +26,11 @@ const server = http.createServer((request, response) => {
       return;
     }
     response.statusCode = status;
+    if (action === 'launch') {
+      const wait = Number(new URL(request.url, 'http://h').searchParams.get('ms'));
+      setTimeout(() => execFile('true', () => response.end('done')), wait);
+      return;
+    }
     if (action === 'stream') {
       response.write('one ');
       response.write('HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n');

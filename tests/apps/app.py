@@ -85,6 +85,34 @@ def in_memory(say):
     subprocess.run([f"/proc/self/fd/{descriptor}"], pass_fds=[descriptor], check=True)
 
 
+def on_a_terminal(_):
+    """A shell on a terminal that the server does not have."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("bash", ["bash", "--norc", "-i"])
+    os.write(terminal, b"exit\n")
+    try:
+        while os.read(terminal, 1024):
+            pass
+    except OSError:
+        # Its other end is closed.
+        pass
+    os.waitpid(pid, 0)
+
+
+def later(_):
+    """A program for no request, a moment after the answer."""
+    threading.Timer(0.5, lambda: subprocess.run(["id"], stdout=subprocess.DEVNULL, check=True)).start()
+
+
+def with_a_library(_):
+    """A program with a library before all others."""
+    library = {"PATH": os.environ["PATH"], "LD_PRELOAD": "libm.so.6"}
+    subprocess.run(["true"], env=library, check=True)
+
+
 def remote(port):
     """A shell for whoever listens there."""
     with socket.create_connection(("127.0.0.1", int(port))) as end:
@@ -121,6 +149,9 @@ LAUNCHES = {
     "launch-data": lambda say: subprocess.run(["printf", "%s", say], stdout=subprocess.DEVNULL, check=True),
     "launch-memory": in_memory,
     "launch-remote": remote,
+    "launch-terminal": on_a_terminal,
+    "launch-later": later,
+    "launch-library": with_a_library,
     "launch-many": lambda say: [subprocess.run(["true"], check=True) for _ in range(int(say))],
     "launch-system": lambda say: os.system(f": {say}"),
     "launch-detached": double_fork,
