@@ -187,6 +187,8 @@ fn what_was_missing_is_told() {
         |facts: &[String], text: &str| assert!(facts.iter().any(|fact| fact.starts_with(text)), "{facts:?}");
     let unread = "bytes 87 to 105 from its begin were not read";
     says(&run(&[Recv(CL0), Lost("GET /x HTTP/1.1\r\n\r"), Recv("\nxx"), Send(OK), Send(OK)]), unread);
+    let strange = "at byte 87 from its begin follows what is no HTTP/1";
+    says(&run(&[Recv(CL0), Recv("\u{1}junk\r\n\r\n"), Send(OK), Send(OK)]), strange);
 }
 
 /// Some servers answer what a request brought only when more comes, when that one's span has long left.
