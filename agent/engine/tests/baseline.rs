@@ -99,6 +99,26 @@ fn a_peer_is_new_once_after_the_learning() {
 }
 
 #[test]
+fn who_looks_after_others_without_a_word_is_known_for_it() {
+    let mut s = shop(false, &[]);
+    let look = |s: &mut Scene| {
+        let conn = s.accept(80);
+        s.recv(S, conn, Server, &get("/status"));
+        for port in 9000..9010 {
+            let peer = s.begin_connect(S, port);
+            s.established(peer, S);
+            s.shut(S, peer, Client);
+        }
+        s.send(S, conn, Server, &answer(200, "ok"));
+        let found = findings(s);
+        s.wait(60_000);
+        found
+    };
+    assert_eq!(look(&mut s), [r#"net.fanout medium Some(Str("cold"))"#]);
+    assert_eq!(look(&mut s), [""; 0]);
+}
+
+#[test]
 fn an_attack_that_is_repeated_stays_one() {
     let mut s = shop(false, &[]);
     for _ in 0..3 {

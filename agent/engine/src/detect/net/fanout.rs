@@ -76,6 +76,11 @@ pub fn is_new(world: &mut World, peer: &Peer, owner: u32) -> bool {
 /// who gathers from many does so from those that answer. Where most of them were there, `lives`, it may look after
 /// them: who looks for what there is finds closed doors.
 pub fn probed(world: &mut World, peer: &Peer, lives: bool, root: NodeId, owner: u32) {
+    if lives {
+        // Nothing is ever sent there that would make it known.
+        let (service, now) = (world.service(owner), world.now);
+        world.baseline.observe(Subject::Node(root), &service, Habit::edge(&peer.name), now);
+    }
     let Some(count) = world.net.fans.too_many(root, &peer.name, lives) else { return };
     let (service, time) = (world.service(owner), world.now);
     let all: Vec<_> = world.net.fans.known[&root].keys().cloned().collect();
