@@ -1,6 +1,6 @@
 <?php
 // Answers one request, run by PHP-FPM. What the query says it does before: `call` names a host that it calls for
-// `/leaf/ID`, `say` is what it has a shell say. `/status-N` answers with that status code.
+// `/leaf/ID`, `say` is what it has a shell say, `ms` how long it waits. `/status-N` answers with that status code.
 
 $action = basename(parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
 if (str_starts_with($action, 'status-')) {
@@ -13,4 +13,5 @@ if (isset($_GET['call'])) {
 if (isset($_GET['say'])) {
     shell_exec(": {$_GET['say']}");
 }
+usleep(1000 * (int) ($_GET['ms'] ?? 0));
 echo str_repeat('x', $length);

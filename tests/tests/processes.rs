@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use std::thread::{self, sleep};
 use std::time::Duration;
+use tracer_tests::gateways::Gateway;
 use tracer_tests::servers::{self, Workers};
 use tracer_tests::{Connection, Finding, Report, Server, Stage, Tracer};
 
@@ -35,29 +36,32 @@ fn facts(finding: &Finding) -> String {
 fn a_web_shell(start: impl FnOnce(&Stage) -> Result<Server>) -> Result<()> {
     let stage = Stage::new()?;
     let server = start(&stage)?;
-    let tracer = Tracer::watch(&stage, &[])?;
+    a_web_shell_in(&stage, &server, &server, "id%3B+uname+-a")
+}
+
+/// The same behind a front end, which is asked.
+fn a_web_shell_in(stage: &Stage, server: &Server, front: &Server, say: &str) -> Result<()> {
+    let tracer = Tracer::watch(stage, &[])?;
     thread::scope(|scope| {
-        let wait = |n| get(&server, &format!("/none?ms=600&n={n}"));
+        let wait = |n| get(front, &format!("/none?ms=600&n={n}"));
         let others: Vec<_> = (0..3).map(|n| scope.spawn(move || wait(n))).collect();
         sleep(Duration::from_millis(200));
-        get(&server, "/launch-shell?say=id%3B+uname+-a")?;
+        get(front, &format!("/launch-shell?say={say}"))?;
         others.into_iter().try_for_each(|other| other.join().expect("the client did not panic"))
     })?;
     sleep(Duration::from_secs(3));
     let report = tracer.stop()?;
     report.ensure_nothing_lost()?;
-    let [finding] = found(&report, &server)[..] else {
+    let [finding] = found(&report, server)[..] else {
         anyhow::bail!("not one finding: {:?}", report.findings)
     };
     ensure!(finding.rule == "process.command_from_request", "{}", finding.json);
     ensure!((finding.severity.as_str(), finding.confidence.as_str()) == ("critical", "confirmed"));
     ensure!(text(finding, "url.path") == "/launch-shell", "{}", finding.json);
-    ensure!(text(finding, "url.query") == "say=id%3B+uname+-a", "{}", finding.json);
+    ensure!(text(finding, "url.query") == format!("say={say}"), "{}", finding.json);
     ensure!(finding.json["attributes"]["client.address"] == "127.0.0.1", "{}", finding.json);
     let facts = facts(finding);
-    for fact in
-        ["is the command: `id; uname -a`", "ran `id` as user", "ran `uname -a` as user", "exit code 0"]
-    {
+    for fact in ["id; uname -a`", "ran `id` as user", "ran `uname -a` as user", "exit code 0"] {
         ensure!(facts.contains(fact), "no {fact:?} in\n{facts}");
     }
     let (trace, span) = finding.span.as_ref().context("a finding without a span")?;
@@ -79,6 +83,15 @@ fn a_web_shell_in_threads_of_gunicorn() -> Result<()> {
 #[test]
 fn a_web_shell_in_workers_of_gunicorn() -> Result<()> {
     a_web_shell(|stage| servers::gunicorn(stage, Workers::Sync(4)))
+}
+
+#[test]
+fn a_web_shell_in_workers_of_php_fpm() -> Result<()> {
+    let stage = Stage::new()?;
+    let server = Gateway::Fastcgi.start(&stage, true)?;
+    let front = Gateway::Fastcgi.nginx(&stage, &server, true)?;
+    // The page puts a colon before it.
+    a_web_shell_in(&stage, &server, &front, "%3Bid%3B+uname+-a")
 }
 
 /// Thousands of launches, as fast as a server can, cost no more memory than a thousand do.
